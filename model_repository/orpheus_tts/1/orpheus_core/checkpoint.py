@@ -5,7 +5,7 @@ It is ASCII JSON: an array of objects with the fields of `Checkpoint`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -124,18 +124,21 @@ def _checkpoint(entry: Any) -> Checkpoint:
 
 
 def _field(name: str, value: Any) -> Any:
-    match name:
-        case "sampling":
-            return Sampling(**value)
-        case "budget":
-            return Budget(**value)
-        case "loop":
-            return LoopRule(**value)
-        case "decoder":
-            return Decoder(**{**value, "bucket_frames": tuple(value["bucket_frames"])})
-        case "voices" | "tags":
-            return {language: tuple(names) for language, names in value.items()}
-        case "stop_token_ids" | "languages":
-            return tuple(value)
-        case _:
-            return value
+    read = _READERS.get(name)
+    return value if read is None else read(value)
+
+
+def _names_by_language(value: Any) -> Mapping[str, tuple[str, ...]]:
+    return {language: tuple(names) for language, names in value.items()}
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "stop_token_ids": tuple,
+    "languages": tuple,
+    "voices": _names_by_language,
+    "tags": _names_by_language,
+    "sampling": lambda value: Sampling(**value),
+    "budget": lambda value: Budget(**value),
+    "loop": lambda value: LoopRule(**value),
+    "decoder": lambda value: Decoder(**{**value, "bucket_frames": tuple(value["bucket_frames"])}),
+}

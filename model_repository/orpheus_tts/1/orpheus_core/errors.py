@@ -1,11 +1,11 @@
 """The ways in which a request for speech ends badly.
 
-    SpeechError                  code, message for the caller
-    ├── InvalidInput             INVALID_ARG   `field: value: fix`
-    ├── Full                     UNAVAILABLE   `full: …`    busy, try again
-    ├── EngineUnavailable        UNAVAILABLE   `engine: …`  broken or stalled
-    ├── Cancelled                CANCELLED     the caller is gone or asked for it
-    └── InternalFault            INTERNAL      ours or the model's; no backend text
+SpeechError                  code, message for the caller
+├── InvalidInput             INVALID_ARG   `field: value: fix`
+├── Full                     UNAVAILABLE   `full: …`    busy, try again
+├── EngineUnavailable        UNAVAILABLE   `engine: …`  broken or stalled
+├── Cancelled                CANCELLED     the caller is gone or asked for it
+└── InternalFault            INTERNAL      ours or the model's; no backend text
 """
 
 from typing import ClassVar

@@ -1,0 +1,21 @@
+"""Audio samples as callers get them."""
+
+import numpy as np
+import numpy.typing as npt
+
+Pcm = npt.NDArray[np.int16]
+"""24 kHz mono, [samples]."""
+
+FULL_SCALE = 32767
+"""int16 value of a float sample of 1.0."""
+
+
+def to_pcm(audio: npt.NDArray[np.float32]) -> Pcm:
+    """Float samples, 1.0 full scale, to int16; louder ones are clipped, never wrapped."""
+    scaled: npt.NDArray[np.float32] = np.rint(audio * np.float32(FULL_SCALE))
+    return np.clip(scaled, -FULL_SCALE - 1, FULL_SCALE).astype(np.int16)
+
+
+def no_samples() -> Pcm:
+    """An empty chunk."""
+    return np.empty(0, dtype=np.int16)

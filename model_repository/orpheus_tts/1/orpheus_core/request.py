@@ -1,0 +1,158 @@
+"""A caller's tensors, checked, as one request for speech."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from orpheus_core.checkpoint import Checkpoint
+from orpheus_core.choice import Choice, choose
+from orpheus_core.errors import InvalidInput
+from orpheus_core.layout import CODES_PER_SLOT, TOKENS_PER_FRAME
+from orpheus_core.length import (
+    MAX_REFERENCE_FRAMES,
+    MAX_SECONDS,
+    MIN_SECONDS,
+    budget_frames,
+    frames_in,
+    frames_that_fit,
+    prompt_tokens_bound,
+)
+from orpheus_core.prompt import cloning_prompt, preset_prompt
+from orpheus_core.sampling import RANGES, Generation, checked, checked_sampling
+from orpheus_core.text import clean_text
+from orpheus_core.tokens import Frames
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+"""Inputs by name, as Triton hands them over: strings are object arrays of bytes."""
+
+PROBE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechRequest:
+    """Everything that one stream needs to know."""
+
+    checkpoint: Checkpoint
+    generation: Generation
+    trim_silence: bool
+    probe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    text: str
+    frames: Frames
+
+
+def parse_request(tensors: Tensors, checkpoints: tuple[Checkpoint, ...], *, probe: bool = False) -> SpeechRequest:
+    """The request that these inputs make.
+
+    Args:
+        tensors: the inputs that were sent, by name; optional ones may be missing.
+        checkpoints: what is loaded.
+        probe: a health check: speaks briefly and counts nowhere.
+
+    Raises:
+        InvalidInput: the first input that is wrong, by name, with its value and the fix.
+    """
+    cloned = _both_or_none(tensors)
+    choice = choose(checkpoints, language=_text(tensors, "language"), voice=_text(tensors, "voice"), cloned=cloned)
+    reference = _reference(tensors, choice) if cloned else None
+    text = _spoken(tensors, "text", choice)
+    return SpeechRequest(
+        checkpoint=choice.checkpoint,
+        generation=_generation(tensors, choice, text, reference, probe=probe),
+        trim_silence=bool(_scalar(tensors, "trim_silence", default=True)),
+        probe=probe,
+    )
+
+
+def _generation(
+    tensors: Tensors, choice: Choice, text: str, reference: _Reference | None, *, probe: bool
+) -> Generation:
+    prompt = _prompt(choice, text, reference)
+    given = {field: float(tensors[field].flat[0]) for field in RANGES if field in tensors}
+    return Generation(
+        prompt=prompt,
+        max_frames=_max_frames(tensors, choice.checkpoint, text, prompt_tokens=_prompt_tokens(text, choice, reference))
+        if not probe
+        else frames_in(PROBE_SECONDS),
+        sampling=checked_sampling(given, choice.checkpoint.sampling),
+        seed=_seed(tensors),
+    )
+
+
+def _prompt(choice: Choice, text: str, reference: _Reference | None) -> str:
+    if reference is not None:
+        return cloning_prompt(reference_text=reference.text, reference_frames=reference.frames, text=text)
+    return preset_prompt(voice=str(choice.voice), text=text)
+
+
+def _prompt_tokens(text: str, choice: Choice, reference: _Reference | None) -> int:
+    if reference is None:
+        return prompt_tokens_bound(f"{choice.voice}{text}")
+    return prompt_tokens_bound(reference.text + text, len(reference.frames))
+
+
+def _max_frames(tensors: Tensors, checkpoint: Checkpoint, text: str, *, prompt_tokens: int) -> int:
+    fitting = frames_that_fit(checkpoint, prompt_tokens)
+    if fitting < 1:
+        fix = f"shorten it, prompt and speech must fit {checkpoint.max_model_len} tokens"
+        raise InvalidInput("text", f"about {prompt_tokens} tokens with the reference", fix)
+    if "max_seconds" not in tensors:
+        return min(budget_frames(checkpoint, text), fitting)
+    seconds = checked("max_seconds", float(tensors["max_seconds"].flat[0]), MIN_SECONDS, MAX_SECONDS)
+    return min(frames_in(seconds), fitting)
+
+
+def _both_or_none(tensors: Tensors) -> bool:
+    given = [name for name in ("reference_text", "reference_codes") if name in tensors]
+    if len(given) == 1:
+        missing = "reference_codes" if given[0] == "reference_text" else "reference_text"
+        raise InvalidInput(missing, "missing", f"send it with {given[0]}, or neither")
+    return bool(given)
+
+
+def _reference(tensors: Tensors, choice: Choice) -> _Reference:
+    codes = tensors["reference_codes"].reshape(-1).astype(np.int64)
+    frames, rest = divmod(len(codes), TOKENS_PER_FRAME)
+    if rest or not 0 < frames <= MAX_REFERENCE_FRAMES:
+        fix = f"send whole frames of {TOKENS_PER_FRAME} codes, 1 to {MAX_REFERENCE_FRAMES} of them"
+        raise InvalidInput("reference_codes", f"{len(codes)} codes", fix)
+    wrong = codes[(codes < 0) | (codes >= CODES_PER_SLOT)]
+    if len(wrong):
+        fix = f"send codes 0 to {CODES_PER_SLOT - 1} in slot order, without the slot's offset"
+        raise InvalidInput("reference_codes", int(wrong[0]), fix)
+    return _Reference(_spoken(tensors, "reference_text", choice), codes.reshape(-1, TOKENS_PER_FRAME))
+
+
+def _spoken(tensors: Tensors, field: str, choice: Choice) -> str:
+    tags = choice.checkpoint.tags_of(choice.language)
+    text = _text(tensors, field) or ""
+    return clean_text(field, text, tags=tags, max_chars=choice.checkpoint.max_text_chars)
+
+
+def _seed(tensors: Tensors) -> int | None:
+    if "seed" not in tensors:
+        return None
+    seed = int(tensors["seed"].flat[0])
+    if seed < 0:
+        raise InvalidInput("seed", seed, "send 0 or more")
+    return seed
+
+
+def _text(tensors: Tensors, field: str) -> str | None:
+    value = _scalar(tensors, field, default=None)
+    if value is None:
+        return None
+    try:
+        return value.decode() if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError:
+        raise InvalidInput(field, f"{len(value)} bytes that are not UTF-8", "send UTF-8") from None
+
+
+def _scalar(tensors: Tensors, field: str, *, default: Any) -> Any:
+    return tensors[field].flat[0] if field in tensors else default

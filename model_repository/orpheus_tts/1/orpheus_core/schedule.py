@@ -1,0 +1,118 @@
+"""When to decode, and how much: small chunks while a listener waits, large ones once he has a lead.
+
+Larger chunks decode fewer samples twice and send fewer messages; smaller ones come sooner. So the first chunk goes as
+soon as it can, and every further one waits until the listener, who is taken to play in real time from the first chunk
+on, would otherwise run dry.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from orpheus_core.checkpoint import Decoder
+from orpheus_core.layout import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from orpheus_core.window import context_frames
+
+MARGIN_S = 0.030
+"""Kept in the listener's buffer for the way there: scheduling of threads, the network."""
+
+DECODE_SAFETY = 2.0
+"""The next decode may take this many times what the last ones took for a frame."""
+
+START_LEAD_BELOW_RATE = 2.0
+"""Times real time. With SNAC the first chunk is 1387 samples; slower tokens bring the second one too late for it."""
+
+START_LEAD_BELOW_RATE_SHORT_REACH = 1.1
+"""The same for a codec whose reach is within one frame: its first chunk lasts a whole frame."""
+
+RATE_WINDOW_ARRIVALS = 16
+
+WAIT_FOR_FRAMES_S = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Decode `take_frames` now, or, when that is 0, look again after `wait_s` or when frames arrive."""
+
+    take_frames: int
+    wait_s: float = 0.0
+
+
+class ChunkSchedule:
+    """The pace of one stream. All times are readings of one monotonic clock, in seconds."""
+
+    def __init__(self, decoder: Decoder, *, start_lead_frames: int = 1) -> None:
+        self._buckets = decoder.bucket_frames
+        self._context_frames = context_frames(decoder)
+        self._max_take_frames = self._buckets[-1] - self._context_frames
+        self._first_exact_frames = decoder.receptive_field_samples // SAMPLES_PER_FRAME + 1
+        short_reach = decoder.receptive_field_samples <= SAMPLES_PER_FRAME
+        self._lead_below_rate = START_LEAD_BELOW_RATE_SHORT_REACH if short_reach else START_LEAD_BELOW_RATE
+        self._start_lead_frames = start_lead_frames
+        self._arrivals: deque[tuple[float, int]] = deque(maxlen=RATE_WINDOW_ARRIVALS)
+        self._received_frames = self._taken_frames = self._sent_samples = 0
+        self._play_start_s: float | None = None
+        self._decode_s_per_frame = 0.0
+
+    def received(self, frames: int, now_s: float) -> None:
+        """Frames have come from the language model."""
+        self._received_frames += frames
+        self._arrivals.append((now_s, self._received_frames))
+
+    def decoded(self, padded_frames: int, took_s: float) -> None:
+        """A decode of so many frames, padding included, took so long."""
+        cost_s = took_s / padded_frames
+        self._decode_s_per_frame += (cost_s - self._decode_s_per_frame) * (0.3 if self._decode_s_per_frame else 1.0)
+
+    def sent(self, samples: int, now_s: float) -> None:
+        """Samples have gone to the listener."""
+        if samples and self._play_start_s is None:
+            self._play_start_s = now_s
+        self._sent_samples += samples
+
+    def decide(self, now_s: float) -> Decision:
+        """What to do now; frames that it says to take count as taken."""
+        pending_frames = self._received_frames - self._taken_frames
+        if pending_frames == 0 or (self._taken_frames == 0 and pending_frames < self._start_frames()):
+            return Decision(0, WAIT_FOR_FRAMES_S)
+        spare_s = self._spare_s(pending_frames, now_s)
+        if spare_s > 0.0 and pending_frames < self._max_take_frames:
+            return Decision(0, spare_s)
+        take_frames = self._take(pending_frames, now_s)
+        self._taken_frames += take_frames
+        return Decision(take_frames)
+
+    def rate(self) -> float:
+        """Frames per second of speech-time over the last arrivals, as a multiple of real time; infinite if unknown."""
+        (first_s, first_frames), (last_s, last_frames) = self._arrivals[0], self._arrivals[-1]
+        if last_s <= first_s:
+            return math.inf
+        return (last_frames - first_frames) / (last_s - first_s) / FRAMES_PER_SECOND
+
+    def _start_frames(self) -> int:
+        lead = self._start_lead_frames if self.rate() < self._lead_below_rate else 0
+        return self._first_exact_frames + lead
+
+    def _lead_s(self, now_s: float) -> float:
+        """Seconds of sound that the listener still has."""
+        if self._play_start_s is None:
+            return -math.inf
+        return self._sent_samples / SAMPLE_RATE_HZ - (now_s - self._play_start_s)
+
+    def _spare_s(self, pending_frames: int, now_s: float) -> float:
+        """How long one can wait for one more frame and still decode in time."""
+        next_frame_s = 1.0 / (self.rate() * FRAMES_PER_SECOND)
+        decode_s = DECODE_SAFETY * self._decode_s_per_frame * self._bucket(pending_frames + 1)
+        return self._lead_s(now_s) - next_frame_s - decode_s - MARGIN_S
+
+    def _take(self, pending_frames: int, now_s: float) -> int:
+        """Everything when the listener is dry, else as many as fill a bucket best."""
+        most = min(pending_frames, self._max_take_frames)
+        if self._taken_frames == 0 or self._lead_s(now_s) <= 0.0:
+            return most
+        return max(range(1, most + 1), key=lambda frames: (frames / self._bucket(frames), frames))
+
+    def _bucket(self, frames: int) -> int:
+        """Length of the window that decodes so many new frames."""
+        needed = min(frames + self._context_frames, self._buckets[-1])
+        return next(bucket for bucket in self._buckets if bucket >= needed)

@@ -1,0 +1,104 @@
+"""Streaming decode that equals the decode of the whole speech at once.
+
+A decoder without attention sees `receptive_field_samples` to each side and no further. A window of frames [a, b) hence
+yields final samples from `a * 2048 + reach` (0 at the start of the speech) to `b * 2048 - reach` (all at its end). Only
+those are let out: no cross-fade, no approximation, nothing lost at either end.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from orpheus_core.checkpoint import Decoder
+from orpheus_core.layout import SAMPLES_PER_FRAME, TOKENS_PER_FRAME
+from orpheus_core.pcm import Pcm, no_samples, to_pcm
+from orpheus_core.tokens import Frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What a decoder is asked for once."""
+
+    codes: Frames
+    """[F, 7] int64, F one of the decoder's bucket lengths, pad codes 0."""
+    valid: npt.NDArray[np.int32]
+    """[2] int32: first and end real frame."""
+
+
+DecodeWindow = Callable[[Window], npt.NDArray[np.float32]]
+"""A window to its audio, [2048 * F] float32."""
+
+
+def no_frames() -> Frames:
+    """An empty run of frames, [0, 7]."""
+    return np.empty((0, TOKENS_PER_FRAME), dtype=np.int64)
+
+
+def context_frames(decoder: Decoder) -> int:
+    """Frames decoded again with every chunk: the reach to both sides, in whole frames."""
+    return -(-2 * decoder.receptive_field_samples // SAMPLES_PER_FRAME)
+
+
+class ExactWindow:
+    """Frames in, final samples out."""
+
+    def __init__(self, decode: DecodeWindow, decoder: Decoder) -> None:
+        self._decode = decode
+        self._buckets = decoder.bucket_frames
+        self._reach_samples = decoder.receptive_field_samples
+        self._frames = no_frames()
+        self._first_frame = 0
+        """Position in the speech of the first frame kept."""
+        self._sent_samples = 0
+        self.windows = 0
+        self.decoded_frames = 0
+        """Real frames over all windows."""
+        self.padded_frames = 0
+        """Frames over all windows, padding included."""
+
+    def push(self, frames: Frames) -> Pcm:
+        """Samples that became final with these frames [n, 7]."""
+        return self._run(frames, last=False)
+
+    def flush(self, frames: Frames | None = None) -> Pcm:
+        """All the rest, after the speech's last frames [n, 7] if there are any left to push."""
+        return self._run(no_frames() if frames is None else frames, last=True)
+
+    def _run(self, frames: Frames, *, last: bool) -> Pcm:
+        self._frames = np.concatenate((self._frames, frames))
+        total_frames = self._first_frame + len(self._frames)
+        chunks = []
+        while self._sent_samples < self._final_samples(total_frames, last=last):
+            end_frame = min(total_frames, self._first_frame + self._buckets[-1])
+            chunks.append(self._decode_until(end_frame, last=last and end_frame == total_frames))
+        return np.concatenate(chunks) if chunks else no_samples()
+
+    def _final_samples(self, end_frame: int, *, last: bool) -> int:
+        return end_frame * SAMPLES_PER_FRAME - (0 if last else self._reach_samples)
+
+    def _decode_until(self, end_frame: int, *, last: bool) -> Pcm:
+        window = self._window(self._frames[: end_frame - self._first_frame])
+        audio = self._decode(window)
+        offset_samples = self._first_frame * SAMPLES_PER_FRAME
+        final_samples = self._final_samples(end_frame, last=last)
+        samples = audio[self._sent_samples - offset_samples : final_samples - offset_samples]
+        self._sent_samples = final_samples
+        self._forget()
+        return to_pcm(samples)
+
+    def _window(self, frames: Frames) -> Window:
+        real_frames = len(frames)
+        length_frames = next(bucket for bucket in self._buckets if bucket >= real_frames)
+        self.windows += 1
+        self.decoded_frames += real_frames
+        self.padded_frames += length_frames
+        codes = np.pad(frames, ((0, length_frames - real_frames), (0, 0)))
+        return Window(codes=codes, valid=np.array([0, real_frames], dtype=np.int32))
+
+    def _forget(self) -> None:
+        """Drop frames that no later sample needs on its left."""
+        needed = max(0, (self._sent_samples - self._reach_samples) // SAMPLES_PER_FRAME)
+        self._frames = self._frames[needed - self._first_frame :]
+        self._first_frame = needed
