@@ -1,0 +1,235 @@
+"""A real Triton server as a context: started on a rendered repository, waited for, ended without a trace."""
+
+import http.client
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from launcher.errors import LaunchError
+from launcher.paths import LOCAL_BACKENDS, SCRIPTS, Home
+from launcher.ports import LOOPBACK, Ports
+from launcher.processes import SHARED_MEMORY, working_in
+from launcher.server_environment import ServerEnvironment
+from launcher.supervisor import KILL_TIMEOUT_S, Order
+from launcher.triton_flags import EXIT_TIMEOUT_S, TritonFlags
+
+GRACE_S = EXIT_TIMEOUT_S + 10.0
+"""Triton's own time to finish requests, and time to unload its models."""
+
+POLL_INTERVAL_S = 0.1
+SHOWN_LOG_LINES = 15
+SHOWN_LINE_CHARS = 240
+KEPT_LOGS = 10
+
+Progress = Callable[[float, str], None]
+"""Called while waiting: seconds so far, the log's last line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """What to serve, with what, where."""
+
+    repository: Path
+    environment: ServerEnvironment
+    home: Home
+    flags: TritonFlags = field(default_factory=TritonFlags)
+    ports: Ports = field(default_factory=Ports)
+    host: str = LOOPBACK
+    backends: Path = LOCAL_BACKENDS
+    """Folder of python-based backends, one folder each."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables on top of the inherited ones."""
+    ready_timeout_s: float = 300.0
+
+
+class TritonServer:
+    """One Triton process with everything it starts.
+
+    `with TritonServer(options) as server:` starts it, waits until it is ready and ends it at last. Whatever becomes of
+    this process, the supervisor beside Triton sees to it that no process and no shared-memory file is left.
+    """
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._options = options
+        run_id = secrets.token_hex(4)
+        self._prefix = f"orpheus-{run_id}-"
+        self._run_folder = options.home.runs / run_id
+        self.log_path = options.home.logs / f"triton-{time.strftime('%Y%m%d-%H%M%S')}-{run_id}.log"
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    @property
+    def grpc_url(self) -> str:
+        """`host:port` for gRPC clients on this machine."""
+        return f"{self._reachable_host}:{self._options.ports.grpc}"
+
+    @property
+    def http_url(self) -> str:
+        """`host:port` of the HTTP endpoint."""
+        return f"{self._reachable_host}:{self._options.ports.http}"
+
+    @property
+    def metrics_url(self) -> str:
+        """URL of the Prometheus page."""
+        return f"http://{self._reachable_host}:{self._options.ports.metrics}/metrics"
+
+    def __enter__(self) -> "TritonServer":
+        self.start()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop(grace=False)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts Triton without waiting for it.
+
+        Raises:
+            LaunchError: a port is busy or the data home cannot be written.
+        """
+        options = self._options
+        options.ports.check_free(options.host)
+        options.home.make()
+        remove_old_logs(options.home)
+        self._run_folder.mkdir(mode=0o700)
+        backends = _assemble_backends(self._run_folder / "backends", options)
+        order = Order(
+            command=[
+                str(options.environment.tritonserver),
+                *options.flags.local(
+                    repository=options.repository,
+                    backends=backends,
+                    host=options.host,
+                    ports=options.ports,
+                    shared_memory_prefix=self._prefix,
+                ),
+            ],
+            environment={**options.environment.variables(os.environ), **_defaults(), **options.variables},
+            log_path=str(self.log_path),
+            shared_memory_prefix=self._prefix,
+            grace_s=GRACE_S,
+        )
+        self._supervisor = _start_supervisor(order, self._run_folder)
+
+    def wait_ready(self, progress: Progress | None = None) -> float:
+        """Waits until every model is loaded; returns the seconds it took.
+
+        Raises:
+            LaunchError: Triton ended, or was not ready within `ready_timeout_s`.
+        """
+        started = time.monotonic()
+        while not self._is_ready():
+            elapsed_s = time.monotonic() - started
+            if (code := self.exit_code()) is not None:
+                raise LaunchError(self._obituary(f"Triton ended with status {code} before it was ready"))
+            if elapsed_s > self._options.ready_timeout_s:
+                raise LaunchError(self._obituary(f"Triton was not ready within {elapsed_s:.0f} s"))
+            if progress:
+                progress(elapsed_s, (self.log_tail(1) or [""])[0])
+            time.sleep(POLL_INTERVAL_S)
+        return time.monotonic() - started
+
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._supervisor.poll() if self._supervisor else None
+
+    def death_notice(self) -> str:
+        """What to tell when it ended by itself."""
+        return self._obituary(f"Triton ended with status {self.exit_code()}")
+
+    def stop(self, *, grace: bool = True) -> None:
+        """Ends Triton and everything it started; returns when nothing is left. Without `grace` it is killed at once."""
+        if self._supervisor is None:
+            return
+        supervisor = self._supervisor
+        if supervisor.poll() is None:
+            supervisor.terminate() if grace else supervisor.send_signal(2)
+        try:
+            supervisor.wait(GRACE_S + 2 * KILL_TIMEOUT_S)
+        finally:
+            if supervisor.stdin:
+                supervisor.stdin.close()
+
+    def leftovers(self) -> list[str]:
+        """What is there of this server: ids of its processes, names of its shared-memory files, its folder."""
+        processes = [f"process {pid}" for pid in sorted(working_in(self._run_folder))]
+        files = [str(path) for path in SHARED_MEMORY.glob(f"{self._prefix}*")]
+        return processes + files + ([str(self._run_folder)] if self._run_folder.exists() else [])
+
+    def log_tail(self, lines: int) -> list[str]:
+        """The last lines of Triton's log that say something."""
+        try:
+            with self.log_path.open("rb") as log:
+                log.seek(max(0, self.log_path.stat().st_size - 65536))
+                text = log.read().decode("utf-8", errors="replace")
+        except FileNotFoundError:
+            return []
+        telling = [line[:SHOWN_LINE_CHARS] for line in text.splitlines() if line.strip(" +-|")]
+        return telling[-lines:]
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection(self._reachable_host, self._options.ports.http, timeout=2.0)
+        try:
+            connection.request("GET", "/v2/health/ready")
+            return connection.getresponse().status == http.client.OK
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def _obituary(self, sentence: str) -> str:
+        return "\n  ".join([f"{sentence}. Last lines of {self.log_path}:", *self.log_tail(SHOWN_LOG_LINES)])
+
+    @property
+    def _reachable_host(self) -> str:
+        return LOOPBACK if self._options.host == "0.0.0.0" else self._options.host  # noqa: S104  (compared, not bound)
+
+
+def remove_old_logs(home: Home) -> None:
+    """Keeps the newest logs."""
+    for path in sorted(home.logs.glob("triton-*.log"))[:-KEPT_LOGS]:
+        path.unlink(missing_ok=True)
+
+
+def _start_supervisor(order: Order, run_folder: Path) -> "subprocess.Popen[bytes]":
+    supervisor = subprocess.Popen(
+        [sys.executable, "-m", "launcher.supervisor"],
+        cwd=run_folder,
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert supervisor.stdin is not None  # noqa: S101  (opened as a pipe above)
+    supervisor.stdin.write(order.to_line().encode())
+    supervisor.stdin.flush()
+    return supervisor
+
+
+def _assemble_backends(folder: Path, options: ServerOptions) -> Path:
+    """Triton looks up every backend under one folder: the python one from its wheel, copies of ours beside it."""
+    python = folder / "python"
+    python.mkdir(parents=True)
+    for file in options.environment.python_backend_files:
+        (python / file.name).symlink_to(file)
+    for backend in options.backends.iterdir():
+        if (backend / "model.py").exists():
+            shutil.copytree(backend, folder / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def _defaults() -> dict[str, str]:
+    # vLLM's sockets lie in the run's folder, which is every process's working directory: a relative name is short
+    # enough for a socket wherever the data home is, and goes with the folder.
+    return {"VLLM_RPC_BASE_PATH": ".", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
