@@ -4,6 +4,7 @@ import http.client
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,15 +16,23 @@ from types import TracebackType
 from launcher.errors import LaunchError
 from launcher.paths import LOCAL_BACKENDS, SCRIPTS, Home
 from launcher.ports import LOOPBACK, Ports
-from launcher.processes import SHARED_MEMORY, working_in
+from launcher.runs import KILL_TIMEOUT_S, Run, open_run
 from launcher.server_environment import ServerEnvironment
-from launcher.supervisor import KILL_TIMEOUT_S, Order
+from launcher.supervisor import Order
 from launcher.triton_flags import EXIT_TIMEOUT_S, TritonFlags
 
 GRACE_S = EXIT_TIMEOUT_S + 10.0
 """Triton's own time to finish requests, and time to unload its models."""
 
+STOP_TIMEOUT_S = GRACE_S + 2 * KILL_TIMEOUT_S
 POLL_INTERVAL_S = 0.1
+SERVER_VARIABLES = {
+    # vLLM's sockets lie in the run's folder, which is every process's working directory: a relative name is short
+    # enough for a socket wherever the data home is, and goes with the folder.
+    "VLLM_RPC_BASE_PATH": ".",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+
 SHOWN_LOG_LINES = 15
 SHOWN_LINE_CHARS = 240
 KEPT_LOGS = 10
@@ -58,11 +67,9 @@ class TritonServer:
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
-        run_id = secrets.token_hex(4)
-        self._prefix = f"orpheus-{run_id}-"
-        self._run_folder = options.home.runs / run_id
-        self.log_path = options.home.logs / f"triton-{time.strftime('%Y%m%d-%H%M%S')}-{run_id}.log"
+        self._run: Run | None = None
         self._supervisor: subprocess.Popen[bytes] | None = None
+        self.log_path = options.home.logs / f"triton-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}.log"
 
     @property
     def grpc_url(self) -> str:
@@ -103,25 +110,12 @@ class TritonServer:
         options.ports.check_free(options.host)
         options.home.make()
         remove_old_logs(options.home)
-        self._run_folder.mkdir(mode=0o700)
-        backends = _assemble_backends(self._run_folder / "backends", options)
-        order = Order(
-            command=[
-                str(options.environment.tritonserver),
-                *options.flags.local(
-                    repository=options.repository,
-                    backends=backends,
-                    host=options.host,
-                    ports=options.ports,
-                    shared_memory_prefix=self._prefix,
-                ),
-            ],
-            environment={**options.environment.variables(os.environ), **_defaults(), **options.variables},
-            log_path=str(self.log_path),
-            shared_memory_prefix=self._prefix,
-            grace_s=GRACE_S,
-        )
-        self._supervisor = _start_supervisor(order, self._run_folder)
+        self._run, lock_fd = open_run(options.home)
+        try:
+            backends = _assemble_backends(self._run.folder / "backends", options)
+            self._supervisor = _start_supervisor(self._order(self._run, backends), self._run.folder, lock_fd)
+        finally:
+            os.close(lock_fd)
 
     def wait_ready(self, progress: Progress | None = None) -> float:
         """Waits until every model is loaded; returns the seconds it took.
@@ -155,18 +149,23 @@ class TritonServer:
             return
         supervisor = self._supervisor
         if supervisor.poll() is None:
-            supervisor.terminate() if grace else supervisor.send_signal(2)
+            supervisor.send_signal(signal.SIGTERM if grace else signal.SIGINT)
         try:
-            supervisor.wait(GRACE_S + 2 * KILL_TIMEOUT_S)
+            supervisor.wait(STOP_TIMEOUT_S)
+        except KeyboardInterrupt:
+            supervisor.send_signal(signal.SIGINT)
+            supervisor.wait(STOP_TIMEOUT_S)
         finally:
             if supervisor.stdin:
                 supervisor.stdin.close()
+            if self._run and self._run.folder.exists():
+                # The supervisor itself was killed.
+                self._run.end_processes()
+                self._run.wipe()
 
     def leftovers(self) -> list[str]:
-        """What is there of this server: ids of its processes, names of its shared-memory files, its folder."""
-        processes = [f"process {pid}" for pid in sorted(working_in(self._run_folder))]
-        files = [str(path) for path in SHARED_MEMORY.glob(f"{self._prefix}*")]
-        return processes + files + ([str(self._run_folder)] if self._run_folder.exists() else [])
+        """What is there of this server: processes, shared-memory files, its folder. Nothing, once it was stopped."""
+        return self._run.leftovers() if self._run else []
 
     def log_tail(self, lines: int) -> list[str]:
         """The last lines of Triton's log that say something."""
@@ -178,6 +177,22 @@ class TritonServer:
             return []
         telling = [line[:SHOWN_LINE_CHARS] for line in text.splitlines() if line.strip(" +-|")]
         return telling[-lines:]
+
+    def _order(self, run: Run, backends: Path) -> Order:
+        options = self._options
+        flags = options.flags.local(
+            repository=options.repository,
+            backends=backends,
+            host=options.host,
+            ports=options.ports,
+            shared_memory_prefix=run.shared_memory_prefix,
+        )
+        return Order(
+            command=[str(options.environment.tritonserver), *flags],
+            environment={**options.environment.variables(os.environ), **SERVER_VARIABLES, **options.variables},
+            log_path=str(self.log_path),
+            grace_s=GRACE_S,
+        )
 
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection(self._reachable_host, self._options.ports.http, timeout=2.0)
@@ -203,12 +218,13 @@ def remove_old_logs(home: Home) -> None:
         path.unlink(missing_ok=True)
 
 
-def _start_supervisor(order: Order, run_folder: Path) -> "subprocess.Popen[bytes]":
+def _start_supervisor(order: Order, run_folder: Path, lock_fd: int) -> "subprocess.Popen[bytes]":
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "launcher.supervisor"],
         cwd=run_folder,
         env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
         stdin=subprocess.PIPE,
+        pass_fds=(lock_fd,),
         start_new_session=True,
     )
     assert supervisor.stdin is not None  # noqa: S101  (opened as a pipe above)
@@ -227,9 +243,3 @@ def _assemble_backends(folder: Path, options: ServerOptions) -> Path:
         if (backend / "model.py").exists():
             shutil.copytree(backend, folder / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
-
-
-def _defaults() -> dict[str, str]:
-    # vLLM's sockets lie in the run's folder, which is every process's working directory: a relative name is short
-    # enough for a socket wherever the data home is, and goes with the folder.
-    return {"VLLM_RPC_BASE_PATH": ".", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}

@@ -9,7 +9,6 @@ shared memory removed, its folder deleted. The exit status is the server's.
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,21 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
-from launcher.processes import (
-    adopt_orphans,
-    end_with_parent,
-    kill,
-    remove_shared_memory,
-    shared_memory_of,
-    working_in,
-)
+from launcher.processes import adopt_orphans, end_with_parent, shared_memory_of, working_in
+from launcher.runs import KILL_TIMEOUT_S, Run
 
 TRACKING_INTERVAL_S = 5.0
 """How often the run's shared memory is noted for the case that this process is killed too."""
-
-KILL_TIMEOUT_S = 5.0
-LEDGER = "shared_memory.json"
-"""File in the run's folder: the shared memory to remove."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +31,6 @@ class Order:
     command: list[str]
     environment: dict[str, str]
     log_path: str
-    shared_memory_prefix: str
-    """Triton's python backend names its files with it."""
     grace_s: float
     """Time from SIGTERM to SIGKILL."""
 
@@ -55,9 +42,9 @@ class Order:
 class Supervisor:
     """One server's life."""
 
-    def __init__(self, order: Order, run_folder: Path) -> None:
+    def __init__(self, order: Order, run: Run) -> None:
         self._order = order
-        self._run_folder = run_folder
+        self._run = run
         self._shared_memory: set[Path] = set()
         self._stop_signal: int | None = None
         self._wakeup_read_fd, self._wakeup_write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -112,27 +99,18 @@ class Supervisor:
             self._wait([self._wakeup_read_fd], remaining_s)
 
     def _sweep(self, server: "subprocess.Popen[bytes]") -> None:
-        """Kills whatever still runs, removes what it left."""
+        """Kills whatever still runs, collects it, removes what it left."""
         self._track()
-        deadline = time.monotonic() + KILL_TIMEOUT_S
-        while (rest := working_in(self._run_folder) - {os.getpid()}) and time.monotonic() < deadline:
-            kill(rest)
-            time.sleep(0.02)
-            server.poll()
-            _reap_orphans(server.pid)
+        self._run.end_processes(spare=(os.getpid(),))
         server.wait(KILL_TIMEOUT_S)
-        remove_shared_memory(prefix=self._order.shared_memory_prefix, seen=self._shared_memory)
-        shutil.rmtree(self._run_folder, ignore_errors=True)
+        _reap_orphans()
+        self._run.wipe()
 
     def _track(self) -> None:
-        found = shared_memory_of(working_in(self._run_folder))
-        if found <= self._shared_memory:
-            return
-        self._shared_memory |= found
-        ledger = self._run_folder / LEDGER
-        draft = ledger.with_suffix(".new")
-        draft.write_text(json.dumps([str(path) for path in sorted(self._shared_memory)]), encoding="utf-8")
-        draft.replace(ledger)
+        found = shared_memory_of(working_in(self._run.folder))
+        if not found <= self._shared_memory:
+            self._shared_memory |= found
+            self._run.note(self._shared_memory)
 
     def _wait(self, fds: list[int], timeout_s: float) -> list[int]:
         readable, _, _ = select.select(fds, [], [], timeout_s)
@@ -141,18 +119,12 @@ class Supervisor:
         return readable
 
 
-def _reap_orphans(server_pid: int) -> None:
-    """Collects adopted children; the server itself is left to its Popen object, which wants its status."""
-    for pid in _children() - {server_pid}:
-        try:
-            os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            continue
-
-
-def _children() -> set[int]:
-    me = os.getpid()
-    return {int(pid) for pid in Path(f"/proc/{me}/task/{me}/children").read_text(encoding="ascii").split()}
+def _reap_orphans() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
 
 
 def main() -> int:
@@ -161,7 +133,7 @@ def main() -> int:
         line = pipe.readline()
     if not line:
         return 0
-    return Supervisor(Order(**json.loads(line)), Path.cwd()).run()
+    return Supervisor(Order(**json.loads(line)), Run(Path.cwd())).run()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,12 @@ EXIT_TIMEOUT_S = 10
 MEBIBYTE = 1 << 20
 
 
+def threads_for(max_streams: int) -> int:
+    """Threads that a Python model of so many streams needs: one each for the nested call of its language model and of
+    its decoder, the rest for cancel calls, the probe, and children that do not answer."""
+    return 2 * max_streams + 18
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TritonFlags:
     """What must be the same wherever the repository is served."""

@@ -1,0 +1,105 @@
+"""The checkpoint list: what a profile says, joined with what the checkpoint's own tokenizer says."""
+
+import json
+from pathlib import Path
+
+from orpheus_core.checkpoint import Checkpoint, Decoder
+from orpheus_core.layout import END_OF_SPEECH, END_OF_TURN
+from orpheus_core.length import worst_case_tokens
+from orpheus_core.voices import RELEASED
+
+from launcher.artefacts import Artefacts
+from launcher.errors import LaunchError
+from launcher.profile import CheckpointChoice, Codec, Profile
+
+LLM_MODEL = "orpheus_llm"
+
+
+def checkpoint_list(profile: Profile, artefacts: Artefacts) -> tuple[Checkpoint, ...]:
+    """One entry per checkpoint of the profile, in its order.
+
+    Raises:
+        LaunchError: a checkpoint with another token layout, a language without voices, texts that do not fit.
+    """
+    return tuple(
+        describe(choice, model=LLM_MODEL if index == 0 else f"{LLM_MODEL}_{choice.name}",
+                 folder=artefacts.checkpoints[choice.name], codec=profile.codec)
+        for index, choice in enumerate(profile.checkpoints)
+    )  # fmt: skip
+
+
+def describe(choice: CheckpointChoice, *, model: str, folder: Path, codec: Codec) -> Checkpoint:
+    """One entry.
+
+    Raises:
+        LaunchError: as `checkpoint_list`.
+    """
+    voices = {language: _voices(choice, language) for language in choice.languages}
+    if choice.can_clone and not choice.voices:
+        voices = {}
+    names = voices.get(choice.languages[0], ())
+    checkpoint = Checkpoint(
+        name=choice.name,
+        model=model,
+        stop_token_ids=stop_token_ids(folder),
+        languages=choice.languages,
+        voices=voices,
+        default_voice=choice.default_voice or (names[0] if names else ""),
+        tags={language: _tags(choice, language) for language in choice.languages},
+        sampling=choice.sampling,
+        can_clone=choice.can_clone,
+        max_model_len=choice.engine.max_model_len,
+        max_text_chars=choice.max_text_chars,
+        budget=choice.budget,
+        loop=choice.loop,
+        decoder=Decoder(
+            receptive_field_samples=codec.receptive_field_samples,
+            bucket_frames=codec.bucket_frames,
+        ),
+        normaliser=choice.normaliser,
+    )
+    _require_fit(checkpoint)
+    return checkpoint
+
+
+def stop_token_ids(folder: Path) -> tuple[int, ...]:
+    """Ids of end of speech and end of turn, by the checkpoint's tokenizer.
+
+    Raises:
+        LaunchError: it does not know them, so it is no Orpheus checkpoint.
+    """
+    path = folder / "tokenizer.json"
+    try:
+        tokenizer = json.loads(path.read_text(encoding="utf-8"))
+        ids = {**tokenizer["model"]["vocab"], **{token["content"]: token["id"] for token in tokenizer["added_tokens"]}}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LaunchError(f"{path}: no tokenizer that can be read ({error!r}): fetch the checkpoint again") from None
+    if missing := [token for token in (END_OF_SPEECH, END_OF_TURN) if token not in ids]:
+        raise LaunchError(f"{path}: knows no {missing[0]}: this is not an Orpheus checkpoint")
+    return ids[END_OF_SPEECH], ids[END_OF_TURN]
+
+
+def _voices(choice: CheckpointChoice, language: str) -> tuple[str, ...]:
+    if language in choice.voices:
+        return choice.voices[language]
+    if language not in RELEASED:
+        raise LaunchError(
+            f"checkpoint {choice.name!r}: no released voices for {language!r} (there are some for "
+            f"{', '.join(RELEASED)}): list them under [checkpoints.voices]"
+        )
+    return RELEASED[language].voices
+
+
+def _tags(choice: CheckpointChoice, language: str) -> tuple[str, ...]:
+    if language in choice.tags or language not in RELEASED:
+        return choice.tags.get(language, ())
+    return RELEASED[language].tags
+
+
+def _require_fit(checkpoint: Checkpoint) -> None:
+    if (needed := worst_case_tokens(checkpoint)) > checkpoint.max_model_len:
+        raise LaunchError(
+            f"checkpoint {checkpoint.name!r}: a text of max_text_chars = {checkpoint.max_text_chars} characters may "
+            f"need {needed} tokens, max_model_len is {checkpoint.max_model_len}: raise max_model_len "
+            "(VLLM_MAX_MODEL_LEN) to that, or lower max_text_chars in the profile"
+        )

@@ -1,0 +1,124 @@
+"""scripts/run and scripts/render_repository."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from launcher.artefacts import Workshop
+from launcher.commands import say
+from launcher.environments import SERVER_CPU, SERVER_GPU, server_environment
+from launcher.errors import LaunchError
+from launcher.paths import Home, make_folder
+from launcher.ports import Ports
+from launcher.profile import Profile, load
+from launcher.render import render
+from launcher.report import Waiting, show_sample, show_settings
+from launcher.sample import speak
+from launcher.server import ServerOptions, TritonServer
+from launcher.server_environment import ServerEnvironment
+from launcher.settings import settle
+from launcher.triton_flags import TritonFlags
+
+WARMUP_TEXT = "Ready to speak."
+DEATH_CHECK_INTERVAL_S = 1.0
+
+
+def run(options: argparse.Namespace, home: Home) -> int:
+    """Everything from nothing to a serving server; until Ctrl-C, or to the end of one sentence."""
+    ports = _ports(options)
+    ports.check_free(options.host)
+    out = (options.out or home.root / "speech.wav").resolve()
+    make_folder(out.parent)
+    profile = _settled(options.profile)
+    environment = _environment(profile, home)
+    repository = home.repositories / Path(options.profile).stem
+    flags = _render(profile, environment, home, out=repository)
+    server = TritonServer(
+        ServerOptions(
+            repository=repository,
+            environment=environment,
+            home=home,
+            flags=flags,
+            ports=ports,
+            host=options.host,
+            variables={"HF_HUB_OFFLINE": "1", "HF_TOKEN": ""},
+            ready_timeout_s=profile.ready_timeout_s,
+        )
+    )
+    try:
+        server.start()
+        with Waiting("Triton loads its models") as waiting:
+            server.wait_ready(waiting.show)
+        _speak(server, profile, options, out)
+        if not options.once:
+            _serve(server)
+    finally:
+        server.stop()
+    return 0
+
+
+def render_only(options: argparse.Namespace, home: Home) -> int:
+    """A complete repository for any Triton; its flags go to standard output."""
+    profile = _settled(options.profile)
+    flags = _render(profile, _environment(profile, home), home, out=options.out)
+    say(f"\nRepository: {options.out.resolve()}\nServe it with:")
+    say(
+        "\n".join(
+            [f"  tritonserver --model-repository={options.out.resolve()}", *(f"    {f}" for f in flags.portable())]
+        )
+    )
+    return 0
+
+
+def _settled(name: str) -> Profile:
+    settled = settle(load(name), os.environ)
+    show_settings(name, settled)
+    return settled.profile
+
+
+def _environment(profile: Profile, home: Home) -> ServerEnvironment:
+    recipe = SERVER_GPU if profile.device == "gpu" else SERVER_CPU
+    return ServerEnvironment.at(server_environment(home, recipe, os.environ))
+
+
+def _render(profile: Profile, environment: ServerEnvironment, home: Home, *, out: Path) -> TritonFlags:
+    home.make()
+    say("Models")
+    artefacts = Workshop(home, environment).prepare(profile)
+    return render(profile, artefacts, out)
+
+
+def _ports(options: argparse.Namespace) -> Ports:
+    following = Ports.from_grpc(options.port)
+    return Ports(
+        grpc=options.port,
+        metrics=options.metrics_port or following.metrics,
+        http=options.http_port or following.http,
+    )
+
+
+def _speak(server: TritonServer, profile: Profile, options: argparse.Namespace, out: Path) -> None:
+    if profile.warmup:
+        with Waiting("warm-up: one sentence through the whole chain"):
+            speak(server.grpc_url, WARMUP_TEXT, voice=options.voice, out=None)
+    show_sample(speak(server.grpc_url, options.text, voice=options.voice, out=out))
+
+
+def _serve(server: TritonServer) -> None:
+    """Until Ctrl-C.
+
+    Raises:
+        LaunchError: the server died.
+    """
+    say(f"Serving. gRPC {server.grpc_url}, metrics {server.metrics_url}, HTTP {server.http_url}; log {server.log_path}")
+    say("Ctrl-C ends it.")
+    try:
+        while server.exit_code() is None:
+            time.sleep(DEATH_CHECK_INTERVAL_S)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        say("Ending ...")
+        return
+    raise LaunchError(server.death_notice())
