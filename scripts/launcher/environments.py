@@ -82,6 +82,12 @@ def server_environment(home: Home, recipe: Recipe, environ: Mapping[str, str]) -
     return root
 
 
+def existing_server_environment(home: Home, recipe: Recipe, environ: Mapping[str, str]) -> Path | None:
+    """Like `server_environment`, but nothing is made: None if it is not there."""
+    root = Path(environ.get(OVERRIDE) or home.environments / f"{recipe.name}-{recipe.key()}")
+    return root if environ.get(OVERRIDE) or _is_ready(root, f"ready {recipe.key()}") else None
+
+
 def _tools(home: Home) -> Path:
     """uv, from a virtual environment made by this Python."""
     root = home.environments / f"{TOOLS.name}-{TOOLS.key()}"

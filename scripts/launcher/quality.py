@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 
 from launcher.arguments import TEST_GROUPS
 from launcher.commands import say
-from launcher.environments import DEV_ENVIRONMENT, SERVER_CPU, server_environment
+from launcher.environments import SERVER_CPU, server_environment
 from launcher.errors import LaunchError
-from launcher.paths import CHECKOUT, MODEL_SOURCES, SCRIPTS, Home
+from launcher.paths import CHECKOUT, DEV_ENVIRONMENT, MODEL_SOURCES, SCRIPTS, Home
 from launcher.render import parse_config
 from launcher.server_environment import OVERRIDE, ServerEnvironment
 
@@ -51,22 +51,17 @@ def check(_options: argparse.Namespace, _home: Home) -> int:
     """Runs every check, changes nothing; the exit status is 0 only if all are content."""
     programs = DEV_ENVIRONMENT / "bin"
     roots = [root for root in SOURCE_ROOTS if any((CHECKOUT / root).rglob("*.py"))]
-    commands = (
-        [programs / "ruff", "format", "--check", "."],
-        [programs / "ruff", "check", "."],
-        [programs / "mypy", *roots],
-        [programs / "lint-imports"],
-    )
-    failed = [command[0].name for command in map(list, commands) if _fails(command)]
+    commands = (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("mypy", *roots), ("lint-imports",))
+    failed = [" ".join(command[:2]) for command in commands if _fails(programs, command)]
     for config in sorted(MODEL_SOURCES.glob("*/config.pbtxt")):
         parse_config(config)
     say(f"Failed: {', '.join(failed)}" if failed else "All checks passed")
     return 1 if failed else 0
 
 
-def _fails(command: Sequence[str | Path]) -> bool:
-    say(f"$ {Path(command[0]).name} {' '.join(map(str, command[1:]))}")
-    return subprocess.run(command, cwd=CHECKOUT, check=False).returncode != 0
+def _fails(programs: Path, command: Sequence[str]) -> bool:
+    say(f"$ {' '.join(command)}")
+    return subprocess.run([str(programs / command[0]), *command[1:]], cwd=CHECKOUT, check=False).returncode != 0
 
 
 def _pytest(
@@ -75,7 +70,7 @@ def _pytest(
     """Exit status, and how many tests passed, failed, were skipped."""
     home.make()
     report = home.logs / f"tests-{os.getpid()}.xml"
-    command = [python, "-m", "pytest", "-m", " or ".join(groups), f"--junit-xml={report}", *arguments]
+    command: list[str | Path] = [python, "-m", "pytest", "-m", " or ".join(groups), f"--junit-xml={report}", *arguments]
     try:
         status = subprocess.run(command, cwd=CHECKOUT, env=variables, check=False).returncode
         counts = _counts(report) if report.exists() else (0, 0, 0)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from launcher import server_log
 from launcher.errors import LaunchError
 from launcher.paths import LOCAL_BACKENDS, SCRIPTS, Home
 from launcher.ports import LOOPBACK, Ports
@@ -33,9 +34,6 @@ SERVER_VARIABLES = {
     "VLLM_NO_USAGE_STATS": "1",
 }
 
-SHOWN_LOG_LINES = 15
-SHOWN_LINE_CHARS = 240
-KEPT_LOGS = 10
 
 Progress = Callable[[float, str], None]
 """Called while waiting: seconds so far, the log's last line."""
@@ -109,7 +107,7 @@ class TritonServer:
         options = self._options
         options.ports.check_free(options.host)
         options.home.make()
-        remove_old_logs(options.home)
+        server_log.remove_old(options.home)
         self._run, lock_fd = open_run(options.home)
         try:
             backends = _assemble_backends(self._run.folder / "backends", options)
@@ -131,7 +129,7 @@ class TritonServer:
             if elapsed_s > self._options.ready_timeout_s:
                 raise LaunchError(self._obituary(f"Triton was not ready within {elapsed_s:.0f} s"))
             if progress:
-                progress(elapsed_s, (self.log_tail(1) or [""])[0])
+                progress(elapsed_s, "".join(server_log.tail(self.log_path, 1)))
             time.sleep(POLL_INTERVAL_S)
         return time.monotonic() - started
 
@@ -167,17 +165,6 @@ class TritonServer:
         """What is there of this server: processes, shared-memory files, its folder. Nothing, once it was stopped."""
         return self._run.leftovers() if self._run else []
 
-    def log_tail(self, lines: int) -> list[str]:
-        """The last lines of Triton's log that say something."""
-        try:
-            with self.log_path.open("rb") as log:
-                log.seek(max(0, self.log_path.stat().st_size - 65536))
-                text = log.read().decode("utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
-        telling = [line[:SHOWN_LINE_CHARS] for line in text.splitlines() if line.strip(" +-|")]
-        return telling[-lines:]
-
     def _order(self, run: Run, backends: Path) -> Order:
         options = self._options
         flags = options.flags.local(
@@ -205,17 +192,11 @@ class TritonServer:
             connection.close()
 
     def _obituary(self, sentence: str) -> str:
-        return "\n  ".join([f"{sentence}. Last lines of {self.log_path}:", *self.log_tail(SHOWN_LOG_LINES)])
+        return "\n  ".join([f"{sentence}. Last lines of {self.log_path}:", *server_log.tail(self.log_path)])
 
     @property
     def _reachable_host(self) -> str:
         return LOOPBACK if self._options.host == "0.0.0.0" else self._options.host  # noqa: S104  (compared, not bound)
-
-
-def remove_old_logs(home: Home) -> None:
-    """Keeps the newest logs."""
-    for path in sorted(home.logs.glob("triton-*.log"))[:-KEPT_LOGS]:
-        path.unlink(missing_ok=True)
 
 
 def _start_supervisor(order: Order, run_folder: Path, lock_fd: int) -> "subprocess.Popen[bytes]":

@@ -20,8 +20,9 @@ from types import FrameType
 from launcher.processes import adopt_orphans, end_with_parent, shared_memory_of, working_in
 from launcher.runs import KILL_TIMEOUT_S, Run
 
-TRACKING_INTERVAL_S = 5.0
-"""How often the run's shared memory is noted for the case that this process is killed too."""
+TRACKING_INTERVALS_S = (0.5, 10.0)
+"""How often the run's shared memory is noted, for the case that this process is killed too: first and last interval,
+since most of it is made at the start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +81,11 @@ class Supervisor:
 
     def _watch(self, server: "subprocess.Popen[bytes]") -> None:
         """Until the server ends or is to be stopped."""
+        interval_s, longest_s = TRACKING_INTERVALS_S
         while server.poll() is None and self._stop_signal is None:
             self._track()
-            readable = self._wait([sys.stdin.fileno(), self._wakeup_read_fd], TRACKING_INTERVAL_S)
+            readable = self._wait([sys.stdin.fileno(), self._wakeup_read_fd], interval_s)
+            interval_s = min(interval_s * 1.5, longest_s)
             if sys.stdin.fileno() in readable:
                 return
 
