@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from launcher.paths import CHECKOUT, DEV_ENVIRONMENT, REQUIREMENTS, Home, make_f
 from launcher.server_environment import OVERRIDE
 
 STAMP = "orpheus-environment"
-"""File in an environment's folder: `making KEY` while it is worked on, `ready KEY` at last."""
+"""File in an environment's folder with its recipe's key, written at last."""
 
 GB = 10**9
 
@@ -85,7 +84,7 @@ def server_environment(home: Home, recipe: Recipe, environ: Mapping[str, str]) -
 def existing_server_environment(home: Home, recipe: Recipe, environ: Mapping[str, str]) -> Path | None:
     """Like `server_environment`, but nothing is made: None if it is not there."""
     root = Path(environ.get(OVERRIDE) or home.environments / f"{recipe.name}-{recipe.key()}")
-    return root if environ.get(OVERRIDE) or _is_ready(root, f"ready {recipe.key()}") else None
+    return root if environ.get(OVERRIDE) or _is_ready(recipe, root) else None
 
 
 def _tools(home: Home) -> Path:
@@ -117,32 +116,24 @@ def _is_foreign(root: Path) -> bool:
 
 @contextlib.contextmanager
 def _making(recipe: Recipe, root: Path, home: Home) -> Iterator[bool]:
-    """Yields whether the environment has to be made; then nobody else makes it at the same time.
-
-    What a broken-off attempt left is removed. An environment without a stamp is somebody's own: it is completed.
-    """
-    ready, making = f"ready {recipe.key()}", f"making {recipe.key()}"
-    if _is_ready(root, ready):
+    """Yields whether the environment has to be made; then nobody else makes it at the same time."""
+    if _is_ready(recipe, root):
         yield False
         return
     home.make()
     with exclusive(home.environments / f"{root.name}.lock"):
-        if _is_ready(root, ready):
+        if _is_ready(recipe, root):
             yield False
             return
         say(f"Environment {recipe.name}: {root}")
         require_free_bytes(root, recipe.needed_bytes, f"the environment {recipe.name}")
-        if _stamp(root).startswith("making"):
-            shutil.rmtree(root)
         make_folder(root.parent)
-        if root.exists():
-            _write_stamp(root, making)
         yield True
-        _write_stamp(root, ready)
+        (root / STAMP).write_text(recipe.key() + "\n", encoding="ascii")
 
 
-def _is_ready(root: Path, stamp: str) -> bool:
-    return _stamp(root) == stamp and (root / "bin" / "python").exists()
+def _is_ready(recipe: Recipe, root: Path) -> bool:
+    return _stamp(root) == recipe.key() and (root / "bin" / "python").exists()
 
 
 def _stamp(root: Path) -> str:
@@ -152,14 +143,9 @@ def _stamp(root: Path) -> str:
         return ""
 
 
-def _write_stamp(root: Path, text: str) -> None:
-    (root / STAMP).write_text(text + "\n", encoding="ascii")
-
-
 def _venv_by_uv(uv: Path, root: Path) -> None:
     command: list[str | Path] = [uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, root]
     run_step("virtual environment", command, writes_to=root)
-    _write_stamp(root, "making")
 
 
 def _install_locked(uv: Path, recipe: Recipe, root: Path) -> None:
