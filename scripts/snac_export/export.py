@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import tempfile
 import time
 from collections.abc import Iterable
@@ -47,7 +46,7 @@ def export(codec: Codec, out: Path, *, lengths_frames: Iterable[int] = QUICK_FRA
         facts = {**_facts(codec, draft), "decoder_max_difference": worst, "encoder_equal_codes": equal}
         (draft / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         for name in (DECODER_FILE, ENCODER_FILE, FACTS_FILE):
-            os.replace(draft / name, out / name)
+            (draft / name).replace(out / name)
     _say(f"{out}: {DECODER_FILE}, {ENCODER_FILE}, {FACTS_FILE} after {time.monotonic() - started_s:.0f} s")
 
 

@@ -69,19 +69,19 @@ def _through(layer: nn.Module, signal: Tensor, inside: Tensor) -> tuple[Tensor, 
         case nn.Sequential():
             for part in layer:
                 signal, inside = _through(part, signal, inside)
-            return signal, inside
         case DecoderBlock():
-            return _through(layer.block, signal, inside)
+            signal, inside = _through(layer.block, signal, inside)
         case ResidualUnit():
-            return signal + _through(layer.block, signal, inside)[0], inside
+            signal = signal + _through(layer.block, signal, inside)[0]
         case nn.ConvTranspose1d():
-            return layer(signal * inside), _stretched(inside, layer.stride[0])
+            signal, inside = layer(signal * inside), _stretched(inside, layer.stride[0])
         case nn.Conv1d() if layer.kernel_size[0] > 1:
-            return layer(signal * inside), inside
+            signal = layer(signal * inside)
         case Snake1d():
-            return _snake(signal, layer.alpha), inside
+            signal = _snake(signal, layer.alpha)
         case _:
-            return layer(signal), inside
+            signal = layer(signal)
+    return signal, inside
 
 
 def _snake(signal: Tensor, alpha: Tensor) -> Tensor:

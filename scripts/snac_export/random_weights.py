@@ -55,7 +55,8 @@ def _upsampling(generator: np.random.Generator, inputs: int, outputs: int, width
     if stride > SMOOTH_STRIDE:
         return _uniform(generator, inputs, outputs, width, fan_in=inputs * width // stride)
     triangle = 1 - np.abs((np.arange(width, dtype=np.float32) + np.float32(0.5)) / np.float32(stride) - 1)
-    return _uniform(generator, inputs, outputs, 1, fan_in=inputs) * triangle.astype(np.float32)
+    weights: Weights = _uniform(generator, inputs, outputs, 1, fan_in=inputs) * triangle.astype(np.float32)
+    return weights
 
 
 def _fill(module: nn.Conv1d | nn.ConvTranspose1d, weight: Weights) -> None:
