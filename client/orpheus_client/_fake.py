@@ -70,8 +70,6 @@ class FakeEngine:
             await asyncio.sleep(speech.delay_s)
             if speech.error:
                 raise speech.error
-            yield tally.result(speech.finish_reason, _stats(chunks))
-            self.ended += 1
         except SpeechError:
             self.failed += 1
             raise
@@ -80,6 +78,8 @@ class FakeEngine:
             raise
         finally:
             self.live -= 1
+        self.ended += 1
+        yield tally.result(speech.finish_reason, _stats(chunks))
 
 
 def _tone(frames: int) -> tuple[Pcm, ...]:

@@ -50,6 +50,7 @@ class SpeechStream:
         if isinstance(event, AudioChunk):
             return event
         self._over, self._result = True, event
+        await self._events.aclose()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:

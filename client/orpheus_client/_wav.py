@@ -1,5 +1,6 @@
 """Speech as a WAV file that is there whole or not at all."""
 
+import errno
 import os
 import secrets
 import wave
@@ -22,6 +23,8 @@ class WavWriter:
         self._path = Path(path)
 
     def __enter__(self) -> Self:
+        if not self._path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "no such folder", str(self._path.parent))
         self._part = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.part")
         self._file = self._part.open("xb")
         self._wav = wave.open(self._file, "wb")

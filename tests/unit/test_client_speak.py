@@ -245,28 +245,23 @@ async def test_a_speech_of_nothing_but_silence_has_a_result_and_no_chunk() -> No
 @pytest.mark.parametrize(
     ("timeouts", "sent", "expected"),
     [
-        (Timeouts(first_audio_s=0.1), 0, FirstAudioTimeout),
+        (Timeouts(first_audio_s=1), 0, FirstAudioTimeout),
         (Timeouts(between_chunks_s=0.1), 1, ChunkTimeout),
-        (Timeouts(total_s=0.2), 1, TotalTimeout),
+        (Timeouts(total_s=1), 1, TotalTimeout),
     ],
 )
 async def test_silence_is_bounded_and_the_server_is_told(
     timeouts: Timeouts, sent: int, expected: type[SpeechError]
 ) -> None:
-    async with running(hangs(*[message(ramp(100))] * sent)) as triton:
+    async with (
+        running(hangs(*[message(ramp(100))] * sent)) as triton,
+        SpeechClient(triton.url, timeouts=timeouts, retry=QUICK) as client,
+    ):
+        await client.health()
         with pytest.raises(expected):
-            await speak(triton.url, timeouts=timeouts, retry=QUICK)
+            await _drain(client.speak("hello"))
         await asyncio.wait_for(triton.cancelled.wait(), WAIT_S)
     assert len(triton.requests) == 1
-
-
-async def test_a_slow_reader_is_not_taken_for_a_silent_server() -> None:
-    async with running(SPOKEN) as triton, SpeechClient(triton.url, timeouts=Timeouts(between_chunks_s=0.2)) as client:
-        samples = 0
-        async for chunk in client.speak("hello"):
-            samples += len(chunk.samples)
-            await asyncio.sleep(0.3)
-    assert samples == 157
 
 
 async def test_nobody_listening_is_told_at_once(unused_tcp_port: int) -> None:
