@@ -15,7 +15,7 @@ from orpheus_client._catalogue import Catalogue, Checkpoints, Voice, read_checkp
 from orpheus_client._connection import Connection
 from orpheus_client._errors import InvalidInput
 from orpheus_client._long import PAUSE_MS, speak_pieces
-from orpheus_client._options import SpeechOptions
+from orpheus_client._options import DEFAULTS, SpeechOptions
 from orpheus_client._retry import Retries, RetryBudget, RetryPolicy
 from orpheus_client._stream import Events, SpeechStream
 from orpheus_client._timeouts import Timeouts
@@ -78,7 +78,7 @@ class SpeechClient:
         await self._connection.close()
         self._open_connection = None
 
-    def speak(self, text: str, options: SpeechOptions = SpeechOptions()) -> SpeechStream:  # noqa: B008  (immutable)
+    def speak(self, text: str, options: SpeechOptions = DEFAULTS) -> SpeechStream:
         """One piece of text as a stream of audio; it is asked for when the stream is first read.
 
         The stream raises a `SpeechError`, at most once.
@@ -88,7 +88,7 @@ class SpeechClient:
     def speak_long(
         self,
         text: str | AsyncIterable[str],
-        options: SpeechOptions = SpeechOptions(),  # noqa: B008  (immutable)
+        options: SpeechOptions = DEFAULTS,
         *,
         pause_ms: float = PAUSE_MS,
         enable_text_splitting: bool = True,

@@ -11,7 +11,7 @@ from orpheus_core.layout import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from orpheus_core.pcm import Pcm
 
 from orpheus_client._errors import SpeechError
-from orpheus_client._options import SpeechOptions
+from orpheus_client._options import DEFAULTS, SpeechOptions
 from orpheus_client._results import FinishReason, SpeechStats
 from orpheus_client._stream import Events, SpeechStream
 from orpheus_client._tally import Tally
@@ -52,7 +52,7 @@ class FakeEngine:
         self.failed = 0
         self.cancelled = 0
 
-    def speak(self, text: str, options: SpeechOptions = SpeechOptions()) -> SpeechStream:  # noqa: B008  (immutable)
+    def speak(self, text: str, options: SpeechOptions = DEFAULTS) -> SpeechStream:
         """The next answer of the script."""
         return SpeechStream(self._events(text, options))
 

@@ -4,8 +4,12 @@ import numpy as np
 from orpheus_core.layout import SAMPLE_RATE_HZ
 from orpheus_core.pcm import Pcm, no_samples
 
+from orpheus_client._errors import InvalidInput
+
 RAMP_SAMPLES = SAMPLE_RATE_HZ // 200
 """5 ms: long enough that an edge does not click, too short to be heard as a fade."""
+
+MAX_PAUSE_MS = 10_000
 
 
 class PieceJoiner:
@@ -13,9 +17,14 @@ class PieceJoiner:
 
     Only the `RAMP_SAMPLES` beside an inserted pause are changed; a single piece comes out as it went in. That many
     samples are held back, because a piece may turn out to end there.
+
+    Raises:
+        InvalidInput: a pause below 0 or above 10 s.
     """
 
     def __init__(self, *, pause_ms: float) -> None:
+        if not 0 <= pause_ms <= MAX_PAUSE_MS:
+            raise InvalidInput(f"pause_ms: {pause_ms}: give 0 to {MAX_PAUSE_MS}")
         self._pause_samples = round(pause_ms * SAMPLE_RATE_HZ / 1000)
         self._begun = False
         self._held = no_samples()

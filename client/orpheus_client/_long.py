@@ -9,7 +9,7 @@ from typing import Literal
 from orpheus_client._engine import SpeechEngine
 from orpheus_client._errors import InvalidInput
 from orpheus_client._joiner import PieceJoiner
-from orpheus_client._options import SpeechOptions
+from orpheus_client._options import DEFAULTS, SpeechOptions
 from orpheus_client._results import AudioChunk, SpeechResult, joined
 from orpheus_client._stream import Events, SpeechStream
 from orpheus_client._tally import Tally
@@ -29,7 +29,7 @@ Texts = Iterable[str] | AsyncIterable[str]
 
 
 def speak_pieces(
-    engine: SpeechEngine, pieces: Texts, options: SpeechOptions | None = None, *, pause_ms: float = PAUSE_MS
+    engine: SpeechEngine, pieces: Texts, options: SpeechOptions = DEFAULTS, *, pause_ms: float = PAUSE_MS
 ) -> SpeechStream:
     """Speaks the pieces one after the other as one stream, with `pause_ms` of silence between them.
 
@@ -38,8 +38,11 @@ def speak_pieces(
 
     Args:
         pieces: each within the server's limit; see `orpheus_client.split`.
+
+    Raises:
+        InvalidInput: a pause below 0 or above 10 s.
     """
-    return SpeechStream(_events(_ReadAhead(engine, options or SpeechOptions()), pieces, PieceJoiner(pause_ms=pause_ms)))
+    return SpeechStream(_events(_ReadAhead(engine, options), pieces, PieceJoiner(pause_ms=pause_ms)))
 
 
 class _Mark(Enum):

@@ -38,3 +38,6 @@ class SpeechOptions:
     """Leave out the quiet opening; the server's default is yes."""
     probe: bool = False
     """A health check: half a second at most, in a slot of its own."""
+
+
+DEFAULTS = SpeechOptions()

@@ -55,11 +55,12 @@ class SpeechStream:
 
     async def aclose(self) -> None:
         """Ends the speech; a reader that waits in another task gets `Cancelled`. Does nothing after the end."""
-        self._closed = True
-        if self._waiting:
-            self._waiting.reschedule(asyncio.get_running_loop().time())
-        else:
+        if self._waiting is None:
+            self._closed = True
             await self._events.aclose()
+        elif not self._closed:
+            self._closed = True
+            self._waiting.reschedule(asyncio.get_running_loop().time())
 
     async def __aenter__(self) -> Self:
         return self

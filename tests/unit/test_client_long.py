@@ -177,6 +177,12 @@ def test_the_result_speaks_for_all_pieces() -> None:
     assert result.duration_s == (4 * 2048 + 2 * PAUSE_SAMPLES) / SAMPLE_RATE_HZ
 
 
+@pytest.mark.parametrize("pause_ms", [-1, 10_001, float("nan")])
+def test_a_pause_that_cannot_be_is_refused(pause_ms: float) -> None:
+    with pytest.raises(InvalidInput, match=r"pause_ms: .* give 0 to 10000"):
+        speak_pieces(FakeEngine(), ["a"], pause_ms=pause_ms)
+
+
 def test_no_pieces_is_bad_input() -> None:
     with pytest.raises(InvalidInput, match="no pieces"):
         run(heard(speak_pieces(FakeEngine(), [])))

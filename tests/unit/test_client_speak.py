@@ -330,6 +330,7 @@ async def test_closing_from_another_task_wakes_the_reader(sent: int) -> None:
         stream = client.speak("hello")
         reader = asyncio.create_task(_drain(stream))
         await asyncio.wait_for(triton.began.wait(), WAIT_S)
+        await asyncio.gather(stream.aclose(), stream.aclose())
         await stream.aclose()
         with pytest.raises(Cancelled):
             await reader
