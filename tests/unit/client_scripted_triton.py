@@ -108,6 +108,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         self.requests: list[Any] = []
         self.metadata: list[dict[str, str]] = []
         self.config_requests = 0
+        self.live_requests = 0
         self.ready = True
         self.began = asyncio.Event()
         self.cancelled = asyncio.Event()
@@ -134,6 +135,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
             raise
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.live_requests += 1
         return service_pb2.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802

@@ -92,6 +92,7 @@ async def test_real_statuses_are_asked_for_and_only_set_options_are_sent() -> No
     ]
     assert np.array_equal(np.frombuffer(cloned.raw_input_contents[2], "<i4"), codes)
     assert len({request.id for request in triton.requests}) == 3
+    assert triton.live_requests == 1
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,13 @@ async def test_an_error_before_audio_is_retried(details: str) -> None:
     async with running(fails(Status.UNAVAILABLE, details), SPOKEN) as triton:
         assert await speak(triton.url, retry=QUICK) == list(range(157))
     assert len(triton.requests) == 2
+
+
+async def test_a_retry_waits_first() -> None:
+    async with running(fails(Status.UNAVAILABLE, "full: busy"), SPOKEN) as triton:
+        started_s = asyncio.get_running_loop().time()
+        await speak(triton.url, retry=RetryPolicy(backoff_s=0.2))
+        assert asyncio.get_running_loop().time() - started_s >= 0.1
 
 
 async def test_what_no_retry_mends_is_not_retried() -> None:
