@@ -9,9 +9,8 @@ from launcher.errors import LaunchError
 from launcher.paths import CHECKOUT
 from launcher.profile import CheckpointChoice, Engine, Profile, Streams, available, load
 from launcher.render import DIGEST_FILE, FLAGS_FILE, flags, parse_config, plan, render
-from tritonclient.grpc import model_config_pb2
-
 from orpheus_core.checkpoint import load_checkpoints
+from tritonclient.grpc import model_config_pb2
 
 pytestmark = pytest.mark.unit
 
