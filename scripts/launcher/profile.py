@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from orpheus_core.checkpoint import Budget, LoopRule, Sampling
-from orpheus_core.layout import DECODER_BUCKET_FRAMES, SNAC_RECEPTIVE_FIELD_SAMPLES
-
 from launcher.errors import LaunchError
 from launcher.paths import PROFILES
 from launcher.tables import read_table
 from launcher.triton_flags import threads_for
+from orpheus_core.checkpoint import Budget, LoopRule, Sampling
+from orpheus_core.layout import DECODER_BUCKET_FRAMES, SNAC_RECEPTIVE_FIELD_SAMPLES
 
 Device = Literal["cpu", "gpu"]
 
@@ -96,6 +95,8 @@ class Streams:
     """Threads for nested calls; twice `max_streams` and 18 if left out, and never fewer."""
     first_token_timeout_s: float = 10.0
     token_gap_timeout_s: float = 5.0
+    decode_timeout_s: float = 15.0
+    """One call of the decoder, waiting for its turn included."""
     total_timeout_s: float = 120.0
     start_lead_frames: int = 1
     """Frames held back before the first chunk when tokens come slowly."""

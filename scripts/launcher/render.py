@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from google.protobuf import text_format
-from orpheus_core.checkpoint import PARAMETER, dump_checkpoints
 from tritonclient.grpc import model_config_pb2
 
 from launcher.artefacts import Artefacts
@@ -19,6 +18,7 @@ from launcher.errors import LaunchError
 from launcher.paths import CHECKOUT, MODEL_SOURCES, make_folder
 from launcher.profile import Profile, Streams
 from launcher.triton_flags import TritonFlags, threads_for
+from orpheus_core.checkpoint import PARAMETER, dump_checkpoints
 
 Content = bytes | Path
 """A file's bytes, or a file to link to."""
@@ -134,6 +134,7 @@ def _stream_parameters(streams: Streams) -> dict[str, str]:
         "thread_pool_size": str(_thread_pool_size(streams)),
         "first_token_timeout_s": str(streams.first_token_timeout_s),
         "token_gap_timeout_s": str(streams.token_gap_timeout_s),
+        "decode_timeout_s": str(streams.decode_timeout_s),
         "total_timeout_s": str(streams.total_timeout_s),
         "start_lead_frames": str(streams.start_lead_frames),
         "early_first_chunk": str(streams.early_first_chunk).lower(),

@@ -28,6 +28,12 @@ from orpheus_core.tokens import Frames
 Tensors = Mapping[str, npt.NDArray[Any]]
 """Inputs by name, as Triton hands them over: strings are object arrays of bytes."""
 
+INPUTS = (
+    *("text", "voice", "language", "temperature", "top_p", "repetition_penalty", "seed", "max_seconds"),
+    *("reference_text", "reference_codes", "trim_silence"),
+)
+"""Names of the inputs of `orpheus_tts`; all but the first are optional."""
+
 PROBE_SECONDS = 0.5
 
 

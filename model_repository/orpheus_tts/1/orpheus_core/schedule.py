@@ -44,7 +44,8 @@ class ChunkSchedule:
     def __init__(self, decoder: Decoder, *, start_lead_frames: int = 1) -> None:
         self._buckets = decoder.bucket_frames
         self._context_frames = context_frames(decoder)
-        self._max_take_frames = self._buckets[-1] - self._context_frames
+        self.max_take_frames = self._buckets[-1] - self._context_frames
+        """New frames that the largest window decodes."""
         self._first_exact_frames = decoder.receptive_field_samples // SAMPLES_PER_FRAME + 1
         short_reach = decoder.receptive_field_samples <= SAMPLES_PER_FRAME
         self._lead_below_rate = START_LEAD_BELOW_RATE_SHORT_REACH if short_reach else START_LEAD_BELOW_RATE
@@ -76,7 +77,7 @@ class ChunkSchedule:
         if pending_frames == 0 or (self._taken_frames == 0 and pending_frames < self._start_frames()):
             return Decision(0, WAIT_FOR_FRAMES_S)
         spare_s = self._spare_s(pending_frames, now_s)
-        if spare_s > 0.0 and pending_frames < self._max_take_frames:
+        if spare_s > 0.0 and pending_frames < self.max_take_frames:
             return Decision(0, spare_s)
         take_frames = self._take(pending_frames, now_s)
         self._taken_frames += take_frames
@@ -107,7 +108,7 @@ class ChunkSchedule:
 
     def _take(self, pending_frames: int, now_s: float) -> int:
         """Everything when the listener is dry, else as many as fill a bucket best."""
-        most = min(pending_frames, self._max_take_frames)
+        most = min(pending_frames, self.max_take_frames)
         if self._taken_frames == 0 or self._lead_s(now_s) <= 0.0:
             return most
         return max(range(1, most + 1), key=lambda frames: (frames / self._bucket(frames), frames))

@@ -1,0 +1,122 @@
+"""One stream from its admission to its end."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from orpheus_bls.mailbox import Mailbox
+from orpheus_bls.outlet import End, Outlet
+from orpheus_bls.reader import Child, Reader
+from orpheus_bls.settings import Deadlines, Settings
+from orpheus_bls.speaker import Speaker
+from orpheus_core.errors import Cancelled, EngineUnavailable, InternalFault, SpeechError
+from orpheus_core.request import SpeechRequest
+from orpheus_core.window import DecodeWindow
+
+
+class Models(Protocol):
+    """The models behind `orpheus_tts`."""
+
+    def speak(self, request: SpeechRequest) -> Child:
+        """A call of the request's language model; it is made when its deltas are first asked for."""
+
+    def decoder(self, request: SpeechRequest) -> DecodeWindow:
+        """The request's decoder; blocks, and raises `SpeechError`."""
+
+    def log(self, event: str) -> None:
+        """An event for the operator."""
+
+
+class Stream:
+    """Two threads: one reads tokens, one decodes and sends. Whoever ends the stream, `on_end` is called once.
+
+    Args:
+        cancel: stops a call of the language model; returns at once.
+    """
+
+    def __init__(
+        self, request: SpeechRequest, outlet: Outlet, models: Models, settings: Settings, *,
+        cancel: Callable[[Child], None], on_end: Callable[[SpeechRequest, End], None],
+    ) -> None:  # fmt: skip
+        self._request = request
+        self._outlet = outlet
+        self._models = models
+        self._deadlines: Deadlines = settings.deadlines
+        self._started_s = time.monotonic()
+        self._child = models.speak(request)
+        self._mailbox = Mailbox()
+        self._reader = Reader(request, self._child, self._mailbox)
+        self._speaker = Speaker(
+            request, self._mailbox, outlet, models.decoder(request),
+            start_lead_frames=settings.start_lead_frames, started_s=self._started_s,
+        )  # fmt: skip
+        self._cancel = cancel
+        self._on_end = on_end
+        self._child_ended = False
+        outlet.on_end = self._ended
+
+    def start(self) -> None:
+        """
+        Raises:
+            RuntimeError: the machine has no more threads; the stream must then be failed.
+        """
+        # Daemons: a call that never returns must not keep the process alive.
+        for work in (self._speak, self._read):
+            threading.Thread(target=self._guarded, args=(work,), daemon=True).start()
+
+    def check(self, now_s: float) -> bool:
+        """For the watchdog: ends the stream if it is late or its caller has gone; whether it is still live."""
+        if self._outlet.ended:
+            return False
+        if error := self._lateness(now_s):
+            self._outlet.try_fail(error)
+        elif self._outlet.try_cancelled():
+            self._outlet.try_fail(Cancelled("the caller cancelled"))
+        return not self._outlet.ended
+
+    def fail(self, error: SpeechError) -> None:
+        """Ends the stream from outside."""
+        self._outlet.fail(error)
+
+    def _lateness(self, now_s: float) -> SpeechError | None:
+        limits = self._deadlines
+        waits = [(self._started_s, limits.total_s, "the end of the speech")]
+        if not self._reader.completed:
+            last_s = self._reader.last_token_s
+            first = (self._started_s, limits.first_token_s, "the first token")
+            waits.append(first if last_s is None else (last_s, limits.token_gap_s, "the next token"))
+        if (decode_s := self._speaker.decode_started_s) is not None:
+            waits.append((decode_s, limits.decode_s, "decoded audio"))
+        for since_s, limit_s, what in waits:
+            if now_s - since_s > limit_s:
+                return EngineUnavailable(f"stalled, {what} did not come within {limit_s:g} s")
+        return None
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Every way out of a thread ends the stream."""
+        try:
+            work()
+        except SpeechError as error:
+            self._outlet.fail(error)
+        except Exception as error:  # a defect of ours; its text may hold what was to be spoken
+            self._models.log(f"stream failed: {type(error).__name__} in {work.__name__}")
+            self._outlet.fail(InternalFault("the speech failed inside the server"))
+
+    def _speak(self) -> None:
+        self._speaker.run()
+
+    def _read(self) -> None:
+        try:
+            self._reader.run(self._stop_child)
+        finally:
+            self._child_ended = True
+
+    def _stop_child(self) -> None:
+        self._cancel(self._child)
+
+    def _ended(self, end: End) -> None:
+        self._mailbox.close()
+        if not self._child_ended:
+            self._stop_child()
+        self._on_end(self._request, end)
