@@ -1,0 +1,1 @@
+"""HTTP routes: they adapt, and hold no state."""

@@ -1,0 +1,1 @@
+"""Samples to file formats and back; stages with `push` and `flush`."""

@@ -1,0 +1,1 @@
+"""Logs as events, and Prometheus metrics; neither holds what is spoken."""

@@ -1,0 +1,1 @@
+"""Who can speak: presets of the loaded checkpoints, aliases, and rows of the database."""
