@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from orpheus_core.checkpoint import PARAMETER, Checkpoint, load_checkpoints
-from orpheus_core.errors import InvalidInput
 from tritonclient.grpc import service_pb2
 
 from orpheus_client._connection import Connection
 from orpheus_client._errors import ProtocolFault
 from orpheus_client._wire import MODEL
+from orpheus_core.checkpoint import PARAMETER, Checkpoint, load_checkpoints
+from orpheus_core.errors import InvalidInput
 
 Checkpoints = tuple[Checkpoint, ...]
 

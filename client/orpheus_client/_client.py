@@ -7,8 +7,6 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from orpheus_core.choice import choose
-from orpheus_core.errors import InvalidInput as CoreInvalidInput
 from tritonclient.grpc import service_pb2
 
 from orpheus_client._catalogue import Catalogue, Checkpoints, Voice, read_checkpoints, voices_of
@@ -22,6 +20,8 @@ from orpheus_client._timeouts import Timeouts
 from orpheus_client._utterance import Utterance
 from orpheus_client._wire import MODEL
 from orpheus_client.split import TextSplitter
+from orpheus_core.choice import choose
+from orpheus_core.errors import InvalidInput as CoreInvalidInput
 
 KEEP_CHECKPOINTS_S = 60.0
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 import numpy as np
-from orpheus_core.layout import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
-from orpheus_core.pcm import Pcm
 
 from orpheus_client._errors import SpeechError
 from orpheus_client._options import DEFAULTS, SpeechOptions
 from orpheus_client._results import FinishReason, SpeechStats
 from orpheus_client._stream import Events, SpeechStream
 from orpheus_client._tally import Tally
+from orpheus_core.layout import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from orpheus_core.pcm import Pcm
 
 KEPT_REQUESTS = 1000
 TONE_HZ = 440

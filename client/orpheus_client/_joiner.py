@@ -1,10 +1,10 @@
 """Pieces of speech made one: silence between them, no click at the seams."""
 
 import numpy as np
-from orpheus_core.layout import SAMPLE_RATE_HZ
-from orpheus_core.pcm import Pcm, no_samples
 
 from orpheus_client._errors import InvalidInput
+from orpheus_core.layout import SAMPLE_RATE_HZ
+from orpheus_core.pcm import Pcm, no_samples
 
 RAMP_SAMPLES = SAMPLE_RATE_HZ // 200
 """5 ms: long enough that an edge does not click, too short to be heard as a fade."""

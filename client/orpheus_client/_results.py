@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
+from orpheus_client._errors import ProtocolFault
 from orpheus_core.layout import SAMPLE_RATE_HZ
 from orpheus_core.pcm import Pcm
-
-from orpheus_client._errors import ProtocolFault
 
 FinishReason = Literal["stop", "length", "loop"]
 

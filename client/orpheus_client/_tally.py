@@ -2,10 +2,9 @@
 
 import asyncio
 
+from orpheus_client._results import AudioChunk, FinishReason, SpeechResult, SpeechStats
 from orpheus_core.layout import SAMPLE_RATE_HZ
 from orpheus_core.pcm import Pcm
-
-from orpheus_client._results import AudioChunk, FinishReason, SpeechResult, SpeechStats
 
 
 class Tally:

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from orpheus_core.errors import shown
-from orpheus_core.pcm import Pcm
 from tritonclient.grpc import service_pb2
 
 from orpheus_client._errors import InvalidInput, ProtocolFault
 from orpheus_client._options import SpeechOptions
 from orpheus_client._results import FinishReason, SpeechStats, finish_reason
+from orpheus_core.errors import shown
+from orpheus_core.pcm import Pcm
 
 MODEL = "orpheus_tts"
 

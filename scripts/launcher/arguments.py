@@ -9,6 +9,7 @@ from launcher.paths import PROFILES, Home
 DEFAULT_PROFILE = "cpu"
 DEFAULT_TEXT = "Hello, I am Orpheus, and this sentence came through the whole chain."
 DEFAULT_GRPC_PORT = 8001
+DEFAULT_BRIDGE_PORT = 8000
 
 
 def read_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -46,6 +47,8 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=DEFAULT_GRPC_PORT, help="gRPC port (default: %(default)s)")
     parser.add_argument("--metrics-port", type=int, help="(default: one above --port)")
+    parser.add_argument("--bridge-port", type=int, default=DEFAULT_BRIDGE_PORT, help="HTTP API (default: %(default)s)")
+    parser.add_argument("--no-bridge", action="store_true", help="Triton alone, without HTTP API and rooms")
     parser.add_argument("--http-port", type=int, help="Triton's HTTP port (default: two above --port)")
     _home_option(parser)
 

@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
+from launcher.artefacts import Artefacts
+from launcher.errors import LaunchError
+from launcher.profile import CheckpointChoice, Codec, Profile
 from orpheus_core.checkpoint import Checkpoint, Decoder
 from orpheus_core.layout import END_OF_SPEECH, END_OF_TURN
 from orpheus_core.length import worst_case_tokens
 from orpheus_core.voices import RELEASED
-
-from launcher.artefacts import Artefacts
-from launcher.errors import LaunchError
-from launcher.profile import CheckpointChoice, Codec, Profile
 
 LLM_MODEL = "orpheus_llm"
 
@@ -38,6 +37,11 @@ def describe(choice: CheckpointChoice, *, model: str, folder: Path, codec: Codec
     if choice.can_clone and not choice.voices:
         voices = {}
     names = voices.get(choice.languages[0], ())
+    if choice.default_voice and choice.default_voice not in {name for spoken in voices.values() for name in spoken}:
+        raise LaunchError(
+            f"checkpoint {choice.name!r}: default_voice: {choice.default_voice!r}: give one of its voices, such as "
+            f"{', '.join(names)}"
+        )
     checkpoint = Checkpoint(
         name=choice.name,
         model=model,

@@ -1,5 +1,6 @@
 """Long steps of the set-up: announced, visible, ended with this process."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launcher.errors import LaunchError
-from launcher.processes import end_with_parent
+from launcher.processes import end_with_parent, signals_held
 
 FULL_DISK_BYTES = 64 << 20
 """A step that failed with less than this free most likely failed for want of space."""
@@ -66,24 +67,33 @@ def free_bytes(folder: Path) -> int:
 
 def _run(command: Sequence[str | Path], env: Mapping[str, str] | None, *, quiet: bool = False) -> int:
     """In a process group of its own: an interrupt reaches this process, which then ends the group."""
-    output = subprocess.DEVNULL if quiet else None
+    process: subprocess.Popen[bytes] | None = None
     try:
-        process = subprocess.Popen(
+        with signals_held():
+            process = _start(command, env, output=subprocess.DEVNULL if quiet else None)
+        return process.wait()
+    except BaseException:
+        if process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        raise
+    finally:
+        sys.stdout.flush()
+
+
+def _start(
+    command: Sequence[str | Path], env: Mapping[str, str] | None, *, output: int | None
+) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
             command,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             process_group=0,
-            preexec_fn=end_with_parent,  # noqa: PLW1509  (no other thread runs during the set-up)
+            preexec_fn=end_with_parent(),  # noqa: PLW1509  (no other thread runs during the set-up)
         )
     except OSError as error:
         raise LaunchError(f"{command[0]} does not start ({error.strerror})") from None
-    try:
-        return process.wait()
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
-    finally:
-        sys.stdout.flush()

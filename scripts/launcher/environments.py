@@ -50,6 +50,9 @@ class Recipe:
 TOOLS = Recipe(name="tools", lock="tools.txt", needed_bytes=GB // 5)
 DEV = Recipe(name="client and tests", lock="dev.txt", needed_bytes=GB, editable=True)
 SERVER_CPU = Recipe(name="server-cpu", lock="server-cpu.txt", needed_bytes=4 * GB, torch="2.13.0+cpu")
+SERVER_CPU_024 = Recipe(name="server-cpu-024", lock="server-cpu-024.txt", needed_bytes=8 * GB)
+"""For tests alone: the vLLM of NVIDIA's container."""
+
 SERVER_GPU = Recipe(name="server-gpu", lock="server-gpu.txt", needed_bytes=20 * GB)
 
 

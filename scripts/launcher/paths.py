@@ -1,5 +1,6 @@
 """Where things lie: the checkout is only read, everything made goes under the data home."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +56,12 @@ class Home:
         """Creates the folders.
 
         Raises:
-            LaunchError: one of them cannot be made or written to.
+            LaunchError: one of them cannot be made or written to, or search paths cannot hold their name.
         """
+        if os.pathsep in str(self.root):
+            raise LaunchError(
+                f"{self.root}: search paths separate folders with ':': name another data home with --home"
+            )
         for folder in (self.environments, self.models, self.repositories, self.logs, self.runs):
             make_folder(folder)
 

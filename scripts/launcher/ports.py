@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from launcher.errors import LaunchError
 
 LOOPBACK = "127.0.0.1"
+MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,28 +37,46 @@ class Ports:
     def check_free(self, host: str) -> None:
         """
         Raises:
-            LaunchError: something listens on one of them, or the address is not this machine's.
+            LaunchError: something listens on one of them, two are the same, or the address is not this machine's.
         """
-        for name, port in (("gRPC", self.grpc), ("metrics", self.metrics), ("HTTP", self.http)):
-            _check_free(host, port, name=name)
+        named = {"gRPC": self.grpc, "metrics": self.metrics, "HTTP": self.http}
+        if len(set(named.values())) < len(named):
+            shown = ", ".join(f"{name} {port}" for name, port in named.items())
+            raise LaunchError(f"ports {shown}: two are the same: give each its own")
+        for name, port in named.items():
+            check_port_free(host, port, name=name)
 
 
-def _check_free(host: str, port: int, *, name: str) -> None:
+def is_port_free(host: str, port: int) -> bool:
+    """Whether one could listen there just now."""
+    try:
+        check_port_free(host, port, name="TCP")
+    except LaunchError:
+        return False
+    return True
+
+
+def check_port_free(host: str, port: int, *, name: str) -> None:
+    """
+    Raises:
+        LaunchError: something listens there, or the address is not this machine's.
+    """
+    if not 1 <= port <= MAX_PORT:
+        raise LaunchError(f"port {port} ({name}): give one from 1 to {MAX_PORT}")
     with socket.socket() as probe:
         # As servers do: connections of an earlier one that are still being forgotten do not make a port busy.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise LaunchError(_refusal(error, f"port {port} ({name}) on {host}")) from None
 
 
-def _refusal(error: OSError | OverflowError, what: str) -> str:
-    number = error.errno if isinstance(error, OSError) else None
-    match number:
+def _refusal(error: OSError, what: str) -> str:
+    match error.errno:
         case errno.EADDRINUSE:
             return f"{what} is in use: end what listens there, or choose other ports with --port"
         case errno.EACCES:
             return f"{what} needs more rights: choose ports above 1023 with --port"
         case _:
-            return f"{what} cannot be listened on ({error}): give an address of this machine and a port up to 65535"
+            return f"{what} cannot be listened on ({error}): give an address of this machine with --host"

@@ -4,13 +4,15 @@ Every process of a server keeps the working directory it was started in, a folde
 survives re-parenting, a new title and the death of the launcher, and no recycled process id can carry it by chance.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (the kernel's folder, not a scratch name)
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -55,9 +57,32 @@ def adopt_orphans() -> None:
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def end_with_parent() -> None:
-    """Asks the kernel to send this process SIGTERM when its parent dies; for use between fork and exec."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Keeps signals that would end this process until the end of the block.
+
+    While a process is being started they could be lost, as what Python calls around a fork swallows exceptions, or
+    come when the new process runs and nobody knows of it yet.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent() -> Callable[[], None]:
+    """For use between fork and exec: asks the kernel to send the new process SIGTERM when this one dies."""
+    parent = os.getpid()
+
+    def ask() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+        _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        # It may have died before it was asked.
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask
 
 
 def _prctl(option: int, value: int) -> None:

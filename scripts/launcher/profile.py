@@ -2,7 +2,9 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,8 +12,9 @@ from launcher.errors import LaunchError
 from launcher.paths import PROFILES
 from launcher.tables import read_table
 from launcher.triton_flags import threads_for
-from orpheus_core.checkpoint import Budget, LoopRule, Sampling
+from orpheus_core.checkpoint import Budget, Decoder, LoopRule, Sampling
 from orpheus_core.layout import DECODER_BUCKET_FRAMES, SNAC_RECEPTIVE_FIELD_SAMPLES
+from orpheus_core.window import context_frames
 
 Device = Literal["cpu", "gpu"]
 
@@ -100,8 +103,6 @@ class Streams:
     total_timeout_s: float = 120.0
     start_lead_frames: int = 1
     """Frames held back before the first chunk when tokens come slowly."""
-    early_first_chunk: bool = False
-    """Whether the first chunk may be inexact to come two frames sooner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,15 +168,57 @@ def check(profile: Profile, *, where: str = "") -> None:
     names = [checkpoint.name for checkpoint in profile.checkpoints]
     if not names or len(set(names)) != len(names):
         raise LaunchError(f"{where}checkpoints: {names}: give at least one, each with a name of its own")
-    for name in names:
-        if not name.replace("_", "").replace("-", "").isalnum():
-            raise LaunchError(f"{where}checkpoints: {name!r}: a name is letters, digits, '-' and '_'")
-    streams = profile.streams
-    if streams.max_streams < 1 or streams.bls_instances < 1:
-        raise LaunchError(f"{where}streams: max_streams and bls_instances must be at least 1")
+    for checkpoint in profile.checkpoints:
+        _check_checkpoint(checkpoint, f"{where}checkpoints.{checkpoint.name}")
+    _check_codec(profile.codec, f"{where}codec")
+    _check_streams(profile.streams, f"{where}streams")
+    _require(0 < profile.ready_timeout_s < inf, f"{where}ready_timeout_s", profile.ready_timeout_s, ABOVE_ZERO)
+
+
+ABOVE_ZERO = "must be above 0"
+NOT_BELOW_ZERO = "must not be below 0"
+
+
+def _require(holds: bool, field: str, value: object, rule: str) -> None:
+    if not holds:
+        raise LaunchError(f"{field}: {value}: {rule}")
+
+
+def _check_checkpoint(choice: CheckpointChoice, field: str) -> None:
+    name = choice.name
+    if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
+        raise LaunchError(f"{field}: {name!r}: a name is letters, digits, '-' and '_'")
+    _require(len(choice.languages) > 0, f"{field}.languages", "[]", "give at least one")
+    _require(choice.max_text_chars >= 1, f"{field}.max_text_chars", choice.max_text_chars, ABOVE_ZERO)
+    _require(choice.response_tokens >= 1, f"{field}.response_tokens", choice.response_tokens, ABOVE_ZERO)
+    for key, value in asdict(choice.loop).items():
+        _require(value >= 1, f"{field}.loop.{key}", value, ABOVE_ZERO)
+    for key, value in asdict(choice.budget).items():
+        _require(0 <= value < inf, f"{field}.budget.{key}", value, NOT_BELOW_ZERO)
+
+
+def _check_codec(codec: Codec, field: str) -> None:
+    buckets = codec.bucket_frames
+    _require(codec.receptive_field_samples >= 0, f"{field}.receptive_field_samples", codec.receptive_field_samples,
+             NOT_BELOW_ZERO)  # fmt: skip
+    context = context_frames(
+        Decoder(receptive_field_samples=codec.receptive_field_samples, bucket_frames=buckets or (1,))
+    )
+    ascending = all(left < right for left, right in pairwise((0, *buckets)))
+    _require(
+        bool(buckets) and ascending and buckets[-1] > context, f"{field}.bucket_frames", list(buckets),
+        f"give ascending lengths, the last above the {context} frames that are decoded again with every window",
+    )  # fmt: skip
+
+
+def _check_streams(streams: Streams, field: str) -> None:
+    for key, value in asdict(streams).items():
+        if value is not None and key != "start_lead_frames":
+            _require(0 < value < inf, f"{field}.{key}", value, ABOVE_ZERO)
+    _require(streams.start_lead_frames >= 0, f"{field}.start_lead_frames", streams.start_lead_frames, NOT_BELOW_ZERO)
     needed = threads_for(streams.max_streams)
     if streams.thread_pool_size is not None and streams.thread_pool_size < needed:
         raise LaunchError(
-            f"{where}streams.thread_pool_size: {streams.thread_pool_size} threads cannot serve {streams.max_streams} "
+            f"{field}.thread_pool_size: {streams.thread_pool_size} threads cannot serve {streams.max_streams} "
             f"streams, which need {needed} (twice the streams and 18): leave it out, or lower max_streams"
         )

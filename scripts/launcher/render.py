@@ -137,7 +137,6 @@ def _stream_parameters(streams: Streams) -> dict[str, str]:
         "decode_timeout_s": str(streams.decode_timeout_s),
         "total_timeout_s": str(streams.total_timeout_s),
         "start_lead_frames": str(streams.start_lead_frames),
-        "early_first_chunk": str(streams.early_first_chunk).lower(),
     }
 
 

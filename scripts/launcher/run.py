@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 
 from launcher.artefacts import Workshop
+from launcher.bridge import BridgeServer
 from launcher.commands import say
 from launcher.environments import SERVER_CPU, SERVER_GPU, server_environment
 from launcher.errors import LaunchError
+from launcher.neighbours import beside
 from launcher.paths import Home, make_folder
-from launcher.ports import Ports
+from launcher.ports import Ports, check_port_free
 from launcher.profile import Profile, load
 from launcher.render import render
 from launcher.report import Waiting, show_sample, show_settings
@@ -23,17 +25,22 @@ from launcher.triton_flags import TritonFlags
 
 WARMUP_TEXT = "Ready to speak."
 DEATH_CHECK_INTERVAL_S = 1.0
+EXAMPLE = """  curl -s {url}/v1/audio/speech -H 'Content-Type: application/json' -o speech.wav \\
+    -d '{{"model": "orpheus", "voice": "tara", "input": "Hello there.", "response_format": "wav"}}'"""
 
 
 def run(options: argparse.Namespace, home: Home) -> int:
     """Everything from nothing to a serving server; until Ctrl-C, or to the end of one sentence."""
     ports = _ports(options)
     ports.check_free(options.host)
-    out = (options.out or home.root / "speech.wav").resolve()
-    make_folder(out.parent)
+    has_bridge = not (options.once or options.no_bridge)
+    if has_bridge:
+        check_port_free(options.host, options.bridge_port, name="bridge")
+    out = _sound_file(options.out or home.root / "speech.wav")
     profile = _settled(options.profile)
     environment = _environment(profile, home)
-    repository = home.repositories / Path(options.profile).stem
+    # One folder for each server that can run beside others: what one serves, no other start replaces.
+    repository = home.repositories / f"{Path(options.profile).stem}-{ports.grpc}"
     flags = _render(profile, environment, home, out=repository)
     server = TritonServer(
         ServerOptions(
@@ -52,7 +59,10 @@ def run(options: argparse.Namespace, home: Home) -> int:
         with Waiting("Triton loads its models") as waiting:
             server.wait_ready(waiting.show)
         _speak(server, profile, options, out)
-        if not options.once:
+        if has_bridge:
+            with beside(server, options, home) as bridge:
+                _serve(server, bridge)
+        elif not options.once:
             _serve(server)
     finally:
         server.stop()
@@ -94,9 +104,18 @@ def _ports(options: argparse.Namespace) -> Ports:
     following = Ports.from_grpc(options.port)
     return Ports(
         grpc=options.port,
-        metrics=options.metrics_port or following.metrics,
-        http=options.http_port or following.http,
+        metrics=following.metrics if options.metrics_port is None else options.metrics_port,
+        http=following.http if options.http_port is None else options.http_port,
     )
+
+
+def _sound_file(path: Path) -> Path:
+    """The file, absolute, which can be written once there is something to write."""
+    out = path.expanduser().resolve()
+    make_folder(out.parent)
+    if out.is_dir() or (out.exists() and not os.access(out, os.W_OK)):
+        raise LaunchError(f"{out} is a folder, or cannot be written: name another file with --out")
+    return out
 
 
 def _speak(server: TritonServer, profile: Profile, options: argparse.Namespace, out: Path) -> None:
@@ -106,19 +125,22 @@ def _speak(server: TritonServer, profile: Profile, options: argparse.Namespace, 
     show_sample(speak(server.grpc_url, options.text, voice=options.voice, out=out))
 
 
-def _serve(server: TritonServer) -> None:
+def _serve(server: TritonServer, bridge: BridgeServer | None = None) -> None:
     """Until Ctrl-C.
 
     Raises:
-        LaunchError: the server died.
+        LaunchError: one of them died.
     """
     say(f"Serving. gRPC {server.grpc_url}, metrics {server.metrics_url}, HTTP {server.http_url}; log {server.log_path}")
+    if bridge:
+        say(f"Bridge {bridge.url}; log {bridge.log_path}. Try:\n{EXAMPLE.format(url=bridge.url)}")
     say("Ctrl-C ends it.")
+    servers = [server, bridge] if bridge else [server]
     try:
-        while server.exit_code() is None:
+        while all(each.exit_code() is None for each in servers):
             time.sleep(DEATH_CHECK_INTERVAL_S)
     except KeyboardInterrupt:
         print(file=sys.stderr)
         say("Ending ...")
         return
-    raise LaunchError(server.death_notice())
+    raise LaunchError(next(each.death_notice() for each in servers if each.exit_code() is not None))

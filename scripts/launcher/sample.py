@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from orpheus_client import SpeechClient, SpeechError, SpeechOptions, write_wav
-from orpheus_core.layout import SAMPLE_RATE_HZ
 
 from launcher.errors import LaunchError
+from orpheus_client import SpeechClient, SpeechError, SpeechOptions, write_wav
+from orpheus_core.layout import SAMPLE_RATE_HZ
 
 TIMEOUT_S = 180.0
 

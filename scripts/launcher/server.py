@@ -4,9 +4,6 @@ import http.client
 import os
 import secrets
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,17 +12,17 @@ from types import TracebackType
 
 from launcher import server_log
 from launcher.errors import LaunchError
-from launcher.paths import LOCAL_BACKENDS, SCRIPTS, Home
+from launcher.paths import LOCAL_BACKENDS, Home
 from launcher.ports import LOOPBACK, Ports
-from launcher.runs import KILL_TIMEOUT_S, Run, open_run
+from launcher.runs import Run
 from launcher.server_environment import ServerEnvironment
+from launcher.supervised import Supervised
 from launcher.supervisor import Order
 from launcher.triton_flags import EXIT_TIMEOUT_S, TritonFlags
 
 GRACE_S = EXIT_TIMEOUT_S + 10.0
 """Triton's own time to finish requests, and time to unload its models."""
 
-STOP_TIMEOUT_S = GRACE_S + 2 * KILL_TIMEOUT_S
 POLL_INTERVAL_S = 0.1
 SERVER_VARIABLES = {
     # vLLM's sockets lie in the run's folder, which is every process's working directory: a relative name is short
@@ -65,8 +62,7 @@ class TritonServer:
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
-        self._run: Run | None = None
-        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._process = Supervised(options.home)
         self.log_path = options.home.logs / f"triton-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}.log"
 
     @property
@@ -108,12 +104,7 @@ class TritonServer:
         options.ports.check_free(options.host)
         options.home.make()
         server_log.remove_old(options.home)
-        self._run, lock_fd = open_run(options.home)
-        try:
-            backends = _assemble_backends(self._run.folder / "backends", options)
-            self._supervisor = _start_supervisor(self._order(self._run, backends), self._run.folder, lock_fd)
-        finally:
-            os.close(lock_fd)
+        self._process.start(self._order)
 
     def wait_ready(self, progress: Progress | None = None) -> float:
         """Waits until every model is loaded; returns the seconds it took.
@@ -135,7 +126,7 @@ class TritonServer:
 
     def exit_code(self) -> int | None:
         """None while it runs."""
-        return self._supervisor.poll() if self._supervisor else None
+        return self._process.exit_code()
 
     def death_notice(self) -> str:
         """What to tell when it ended by itself."""
@@ -143,30 +134,15 @@ class TritonServer:
 
     def stop(self, *, grace: bool = True) -> None:
         """Ends Triton and everything it started; returns when nothing is left. Without `grace` it is killed at once."""
-        if self._supervisor is None:
-            return
-        supervisor = self._supervisor
-        if supervisor.poll() is None:
-            supervisor.send_signal(signal.SIGTERM if grace else signal.SIGINT)
-        try:
-            supervisor.wait(STOP_TIMEOUT_S)
-        except KeyboardInterrupt:
-            supervisor.send_signal(signal.SIGINT)
-            supervisor.wait(STOP_TIMEOUT_S)
-        finally:
-            if supervisor.stdin:
-                supervisor.stdin.close()
-            if self._run and self._run.folder.exists():
-                # The supervisor itself was killed.
-                self._run.end_processes()
-                self._run.wipe()
+        self._process.stop(grace=grace)
 
     def leftovers(self) -> list[str]:
         """What is there of this server: processes, shared-memory files, its folder. Nothing, once it was stopped."""
-        return self._run.leftovers() if self._run else []
+        return self._process.leftovers()
 
-    def _order(self, run: Run, backends: Path) -> Order:
+    def _order(self, run: Run) -> Order:
         options = self._options
+        backends = _assemble_backends(run.folder / "backends", options)
         flags = options.flags.local(
             repository=options.repository,
             backends=backends,
@@ -199,27 +175,13 @@ class TritonServer:
         return LOOPBACK if self._options.host == "0.0.0.0" else self._options.host  # noqa: S104  (compared, not bound)
 
 
-def _start_supervisor(order: Order, run_folder: Path, lock_fd: int) -> "subprocess.Popen[bytes]":
-    supervisor = subprocess.Popen(
-        [sys.executable, "-m", "launcher.supervisor"],
-        cwd=run_folder,
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-        stdin=subprocess.PIPE,
-        pass_fds=(lock_fd,),
-        start_new_session=True,
-    )
-    assert supervisor.stdin is not None  # noqa: S101  (opened as a pipe above)
-    supervisor.stdin.write(order.to_line().encode())
-    supervisor.stdin.flush()
-    return supervisor
-
-
 def _assemble_backends(folder: Path, options: ServerOptions) -> Path:
     """Triton looks up every backend under one folder: the python one from its wheel, copies of ours beside it."""
     python = folder / "python"
     python.mkdir(parents=True)
     for file in options.environment.python_backend_files:
-        (python / file.name).symlink_to(file)
+        # Copied: Triton refuses a Python backend whose library is a link to somewhere else.
+        shutil.copy(file, python / file.name)
     for backend in options.backends.iterdir():
         if (backend / "model.py").exists():
             shutil.copytree(backend, folder / backend.name, ignore=shutil.ignore_patterns("__pycache__"))

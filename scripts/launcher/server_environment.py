@@ -12,6 +12,8 @@ from launcher.errors import LaunchError
 OVERRIDE = "ORPHEUS_SERVER_ENV"
 """Environment variable: the root of a server environment to use as it is."""
 
+ASK_TIMEOUT_S = 60.0
+
 PYTHON_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV")
 
 
@@ -101,7 +103,11 @@ def _ask(python: Path) -> tuple[str, str, str]:
         "import sys, sysconfig; print('%d.%d' % sys.version_info[:2]); "
         "print(sysconfig.get_config_var('LIBDIR')); print(sysconfig.get_config_var('INSTSONAME'))"
     )
-    answer = subprocess.run([python, "-I", "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    command: list[str | Path] = [python, "-I", "-c", program]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=ASK_TIMEOUT_S)
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise LaunchError(f"{python} does not run ({error}): remove {python.parent.parent}") from None
     if answer.returncode != 0:
         raise LaunchError(f"{python} does not run ({answer.stderr.strip()[-200:]}): remove {python.parent.parent}")
     version, folder, library = answer.stdout.splitlines()

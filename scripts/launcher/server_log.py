@@ -1,4 +1,4 @@
-"""The log of a Triton server: one file per run, the newest kept."""
+"""The log of a server: one file per run, the newest kept."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def tail(path: Path, lines: int = SHOWN_LINES) -> list[str]:
     return telling[-lines:]
 
 
-def remove_old(home: Home) -> None:
+def remove_old(home: Home, *, kind: str = "triton") -> None:
     """Keeps the newest logs; their names begin with the time."""
-    for path in sorted(home.logs.glob("triton-*.log"))[:-KEPT_LOGS]:
+    for path in sorted(home.logs.glob(f"{kind}-*.log"))[:-KEPT_LOGS]:
         path.unlink(missing_ok=True)

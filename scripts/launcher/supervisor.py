@@ -72,7 +72,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=end_with_parent,  # noqa: PLW1509  (this process has one thread)
+                preexec_fn=end_with_parent(),  # noqa: PLW1509  (this process has one thread)
             )
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from orpheus_core.layout import CODES_PER_SLOT, SAMPLE_RATE_HZ, SLOT_CODEBOOK, TOKENS_PER_FRAME
 from snac import SNAC
 from snac.layers import DecoderBlock, NoiseBlock
 from torch import nn
 from torch.nn.utils import parametrize
 
+from orpheus_core.layout import CODES_PER_SLOT, SAMPLE_RATE_HZ, SLOT_CODEBOOK, TOKENS_PER_FRAME
 from snac_export.errors import ExportError
 
 SLOTS_OF_CODEBOOK = tuple(

@@ -14,7 +14,6 @@ from orpheus_core.layout import (
     SAMPLES_PER_FRAME,
     SNAC_RECEPTIVE_FIELD_SAMPLES,
 )
-
 from snac_export.onnx_files import write_decoder, write_encoder
 from snac_export.parity import QUICK_FRAMES, check_decoder, check_encoder
 from snac_export.weights import Codec

@@ -7,9 +7,9 @@ from typing import Any
 
 import onnx
 import torch
-from orpheus_core.layout import SAMPLES_PER_FRAME, TOKENS_PER_FRAME
 from snac import SNAC
 
+from orpheus_core.layout import SAMPLES_PER_FRAME, TOKENS_PER_FRAME
 from snac_export.graphs import SlotEncoder, WindowDecoder
 
 OPSET = 18

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from orpheus_core.layout import CODES_PER_SLOT, DECODER_BUCKET_FRAMES, SAMPLES_PER_FRAME, TOKENS_PER_FRAME
 from snac import SNAC
 
+from orpheus_core.layout import CODES_PER_SLOT, DECODER_BUCKET_FRAMES, SAMPLES_PER_FRAME, TOKENS_PER_FRAME
 from snac_export.errors import ExportError
 from snac_export.slots import decode, encode
 

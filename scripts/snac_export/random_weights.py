@@ -9,10 +9,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
-from orpheus_core.layout import CODES_PER_SLOT, TOKENS_PER_FRAME
 from snac import SNAC
 from torch import nn
 
+from orpheus_core.layout import CODES_PER_SLOT, TOKENS_PER_FRAME
 from snac_export.slots import decode
 
 LEVEL_RMS = 0.1

@@ -1,9 +1,9 @@
 """SNAC's own encode and decode, with the codes in Orpheus's slots. The graphs are held against these."""
 
 import torch
-from orpheus_core.layout import SLOT_CODEBOOK, TOKENS_PER_FRAME
 from snac import SNAC
 
+from orpheus_core.layout import SLOT_CODEBOOK, TOKENS_PER_FRAME
 from snac_export.architecture import SLOTS_OF_CODEBOOK
 
 

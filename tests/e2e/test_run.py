@@ -1,5 +1,6 @@
 """scripts/run as a user starts it, from the models on (the environments are made by scripts/test)."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from launcher.environments import SERVER_CPU, existing_server_environment
 from launcher.paths import Home
 from launcher.ports import Ports
@@ -27,7 +29,7 @@ STOP_TIMEOUT_S = 60.0
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    return Home(tmp_path_factory.mktemp("home"))
+    return Home(tmp_path_factory.mktemp("data home"))
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,28 @@ def working_directory(pid: int) -> str:
         return ""
 
 
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+@contextlib.contextmanager
+def started(home: Home, variables: dict[str, str], *, until: str) -> Iterator["subprocess.Popen[str]"]:
+    """A launcher that has told the line which begins so."""
+    with subprocess.Popen(
+        command(home, *ports()), env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as launcher:
+        assert launcher.stdout is not None
+        started_s = time.monotonic()
+        for line in launcher.stdout:
+            assert time.monotonic() - started_s < START_TIMEOUT_S
+            if line.startswith(until):
+                break
+        yield launcher
+
+
 def command(home: Home, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "launcher", "run", "--home", str(home.root), *arguments]
 
@@ -82,17 +106,25 @@ def test_once_speaks_a_sentence_into_a_file(home: Home, variables: dict[str, str
     assert np.abs(samples).max() > 0.05 * np.iinfo(np.int16).max
 
 
+def test_two_starts_at_once_both_speak(home: Home, variables: dict[str, str], tmp_path: Path) -> None:
+    outs = [tmp_path / "one.wav", tmp_path / "two.wav"]
+    starts = [
+        subprocess.Popen(
+            command(home, "--once", "--out", str(out), *ports()), env=variables, stdout=subprocess.PIPE, text=True
+        )
+        for out in outs
+    ]
+    for start, out in zip(starts, outs, strict=True):
+        told, _ = start.communicate(timeout=START_TIMEOUT_S)
+        assert start.returncode == 0, told
+        assert out.stat().st_size > SAMPLE_RATE_HZ
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_a_serving_launcher_ends_with_everything(
     number: signal.Signals, status: int, home: Home, variables: dict[str, str]
 ) -> None:
-    with subprocess.Popen(command(home, *ports()), env=variables, stdout=subprocess.PIPE, text=True) as launcher:
-        assert launcher.stdout is not None
-        started = time.monotonic()
-        for line in launcher.stdout:
-            assert time.monotonic() - started < START_TIMEOUT_S
-            if line.startswith("Serving"):
-                break
+    with started(home, variables, until="Serving") as launcher:
         launcher.send_signal(number)
         assert launcher.wait(STOP_TIMEOUT_S) == status
     deadline = time.monotonic() + STOP_TIMEOUT_S
@@ -100,11 +132,35 @@ def test_a_serving_launcher_ends_with_everything(
         time.sleep(0.1)
 
 
+@pytest.mark.parametrize("phase", ["  building snac ...", "Triton loads its models ..."])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_start_ends_in_every_phase(
+    *,
+    number: signal.Signals,
+    status: int,
+    phase: str,
+    home: Home,
+    variables: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    place = Home(tmp_path_factory.mktemp("new home")) if "building" in phase else home
+    with started(place, variables, until=phase) as launcher:
+        launcher.send_signal(number)
+        told = launcher.communicate(timeout=STOP_TIMEOUT_S)[1]
+        assert launcher.returncode == status
+    assert "Traceback" not in told
+    assert list(place.runs.iterdir()) == []
+    assert not [pid for pid in all_processes() if str(place.root) in command_line(pid)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--profile", "nosuch"], "error: profile 'nosuch': no such profile; there are cpu"),
         (["--out", "/proc/speech.wav"], "error: /proc cannot be written"),
+        (["--out", "/proc"], "error: /proc cannot be written"),
+        (["--metrics-port", "0"], "error: port 0 (metrics): give one from 1 to 65535"),
+        (["--host", "192.0.2.1"], "error: port "),
     ],
 )
 def test_what_cannot_be_is_told_in_a_sentence(

@@ -1,5 +1,7 @@
 """Models that are built once for all server tests."""
 
+import importlib.util
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -8,10 +10,15 @@ import onnxruntime
 import pytest
 import torch
 
+if (compiler := importlib.util.find_spec("triton")) and compiler.origin is None:
+    # The CPU's environment has no compiler of that name, and torch would take the folder of tests for it.
+    sys.modules["triton"] = None  # type: ignore[assignment]
+
 with warnings.catch_warnings():
     # snac compiles a function while it is imported, in a way that torch calls deprecated.
     warnings.simplefilter("ignore", DeprecationWarning)
     from snac import SNAC
+
     from snac_export.architecture import CONFIG, settle
     from snac_export.export import DECODER_FILE, ENCODER_FILE, export
     from snac_export.random_weights import randomise
@@ -19,7 +26,13 @@ with warnings.catch_warnings():
 
 
 @pytest.fixture(scope="session")
-def codec() -> Codec:
+def one_thread() -> None:
+    """Two threads that wait for each other on cores that others keep busy take four times as long as one alone."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def codec(one_thread: None) -> Codec:
     """SNAC in full size with random weights."""
     return load(RANDOM, seed=0)
 
@@ -43,7 +56,7 @@ def encoder(codec_folder: Path) -> onnxruntime.InferenceSession:
 
 
 @pytest.fixture(scope="session")
-def slim_model() -> Any:
+def slim_model(one_thread: None) -> Any:
     """SNAC with few channels: the same layers, reach and edges at a hundredth of the work."""
     model = settle(SNAC(**{**CONFIG, "encoder_dim": 4, "decoder_dim": 64}).eval())
     randomise(model, 1)

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from orpheus_core.layout import CODES_PER_SLOT, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, TOKENS_PER_FRAME
 from snac_export.weights import Codec
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
 MIN_EQUAL_CODES = 0.99
 """Two vectors of a codebook can be equally near to within rounding, and what follows then differs with right."""

@@ -8,14 +8,15 @@ from typing import Any
 import onnx
 import pytest
 from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
 from orpheus_core.layout import DECODER_BUCKET_FRAMES, SNAC_RECEPTIVE_FIELD_SAMPLES, TOKENS_PER_FRAME
 from snac_export import export as export_module
 from snac_export.errors import ExportError
 from snac_export.export import DECODER_FILE, ENCODER_FILE, FACTS_FILE, export
 from snac_export.weights import Codec
-from tritonclient.grpc import model_config_pb2
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
 MODELS = Path(__file__).parents[2] / "model_repository"
 

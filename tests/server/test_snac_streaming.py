@@ -1,68 +1,69 @@
-"""Speech decoded through overlapping windows against one decode of the whole."""
+"""Speech through the streaming window and the exported decoder, against one decode of the whole."""
 
-from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from orpheus_core.layout import (
-    CODES_PER_SLOT,
-    DECODER_BUCKET_FRAMES,
-    SAMPLES_PER_FRAME,
-    SNAC_RECEPTIVE_FIELD_SAMPLES,
-    TOKENS_PER_FRAME,
-)
+import torch
 
-pytestmark = pytest.mark.server
+from orpheus_core.checkpoint import Decoder
+from orpheus_core.layout import CODES_PER_SLOT, SAMPLES_PER_FRAME, TOKENS_PER_FRAME
+from orpheus_core.pcm import Pcm, to_pcm
+from orpheus_core.tokens import Frames
+from orpheus_core.window import ExactWindow, Window
+from snac_export.slots import decode
+from snac_export.weights import Codec
 
-CHUNKS_FRAMES = (1, 1, 1, 2, 3, 5, 8)
-"""Frames that arrive together; the last size repeats."""
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
-
-def arrivals(frames: int) -> Iterator[int]:
-    """Frames received so far, chunk by chunk."""
-    received = 0
-    for chunk_frames in (*CHUNKS_FRAMES, *(CHUNKS_FRAMES[-1],) * frames):
-        received = min(frames, received + chunk_frames)
-        yield received
-        if received == frames:
-            return
+STEADY = (3, 1, 1, 2, 3, 6, 11, 27)
+ONE_BY_ONE = (1,)
+LATE_AND_LARGE = (2, 64)
 
 
-def streamed(decoder: Any, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Only final samples, from windows that begin in the frame that the first of them can still hear."""
-    sent, chunks = 0, []
-    for end in arrivals(len(codes)):
-        final = end * SAMPLES_PER_FRAME - (0 if end == len(codes) else SNAC_RECEPTIVE_FIELD_SAMPLES)
-        if final <= sent:
-            continue
-        start = max(0, (sent - SNAC_RECEPTIVE_FIELD_SAMPLES) // SAMPLES_PER_FRAME)
-        bucket_frames = min(bucket for bucket in DECODER_BUCKET_FRAMES if bucket >= end - start)
-        padded = np.zeros((1, bucket_frames, TOKENS_PER_FRAME), dtype=np.int64)
-        padded[0, : end - start] = codes[start:end]
-        valid = np.array([[0, end - start]], dtype=np.int32)
-        (audio,) = decoder.run(None, {"codes": padded, "valid": valid})
-        offset = start * SAMPLES_PER_FRAME
-        chunks.append(audio[0, sent - offset : final - offset])
-        sent = final
-    return np.concatenate(chunks)
-
-
-def offline(decoder: Any, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    valid = np.array([[0, len(codes)]], dtype=np.int32)
-    (audio,) = decoder.run(None, {"codes": codes[None], "valid": valid})
-    return audio[0]
-
-
-def in_int16_steps(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
-    return np.rint(audio * 32767.0).astype(np.int32)
-
-
-@pytest.mark.parametrize("frames", [1, 2, 5, 29])
-def test_a_stream_equals_the_whole_to_the_last_bit_of_int16(decoder: Any, frames: int) -> None:
+def speech(frames: int) -> Frames:
+    """Random codes, with code 0 in every slot of the first, a middle and the last frame."""
     codes = np.random.default_rng(frames).integers(0, CODES_PER_SLOT, (frames, TOKENS_PER_FRAME))
     codes[[0, frames // 2, -1]] = 0
-    joined, whole = streamed(decoder, codes), offline(decoder, codes)
+    return codes
+
+
+def streamed(decoder: Any, codes: Frames, sizes: tuple[int, ...]) -> Pcm:
+    """Frames arrive in chunks of these sizes, the last size repeats."""
+
+    def decode_window(window: Window) -> npt.NDArray[np.float32]:
+        (audio,) = decoder.run(None, {"codes": window.codes[None], "valid": window.valid[None]})
+        samples: npt.NDArray[np.float32] = audio[0]
+        return samples
+
+    window = ExactWindow(decode_window, Decoder())
+    edges = np.cumsum([0, *sizes, *sizes[-1:] * len(codes)])
+    parts = [window.push(codes[start:end]) for start, end in pairwise(edges)]
+    return np.concatenate([*parts, window.flush()])
+
+
+def offline(codec: Codec, codes: Frames) -> Pcm:
+    return to_pcm(decode(codec.model, torch.from_numpy(codes[None])).numpy()[0])
+
+
+@pytest.mark.parametrize(
+    ("frames", "sizes"),
+    [(1, STEADY), (2, STEADY), (5, ONE_BY_ONE), (9, STEADY), (29, STEADY), (66, LATE_AND_LARGE)],
+)
+def test_a_stream_equals_the_whole_to_one_step_of_int16(
+    codec: Codec, decoder: Any, frames: int, sizes: tuple[int, ...]
+) -> None:
+    codes = speech(frames)
+    joined, whole = streamed(decoder, codes, sizes), offline(codec, codes)
+    assert joined.dtype == np.int16
     assert len(joined) == len(whole) == frames * SAMPLES_PER_FRAME
-    assert np.abs(in_int16_steps(joined) - in_int16_steps(whole)).max() <= 1
+    assert np.abs(joined.astype(np.int32) - whole).max() <= 1
+
+
+def test_the_edges_of_a_stream_are_heard(codec: Codec, decoder: Any) -> None:
+    """A stream that lost or faded its first or last frame would pass a test of lengths."""
+    joined = streamed(decoder, speech(6), ONE_BY_ONE)
+    for edge in (joined[:SAMPLES_PER_FRAME], joined[-SAMPLES_PER_FRAME:]):
+        assert np.abs(edge.astype(np.int32)).max() >= 1000

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from export_snac import main
 from orpheus_core.layout import CODES_PER_SLOT, SAMPLES_PER_FRAME, TOKENS_PER_FRAME
 from snac_export.architecture import CONFIG, build, settle
@@ -14,7 +15,7 @@ from snac_export.errors import ExportError
 from snac_export.slots import decode
 from snac_export.weights import RANDOM, Codec, load
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
 SEED_0_SHA256 = "e842d262afa03b5b6fc522a089a87523e836784d403ad641c86ead14b9da4f37"
 

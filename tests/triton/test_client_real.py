@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from launcher.environments import SERVER_CPU, existing_server_environment
 from launcher.paths import Home
 from launcher.ports import Ports

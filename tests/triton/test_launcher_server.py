@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from launcher.environments import SERVER_CPU, existing_server_environment
 from launcher.errors import LaunchError
 from launcher.paths import SCRIPTS, Home
@@ -174,6 +175,7 @@ def test_a_server_that_dies_is_told_and_swept_up(environment: ServerEnvironment,
         mess = Mess(server.log_path)
         psutil.Process(mess.child.ppid()).parent().kill()  # type: ignore[union-attr]  # the stub's parent is Triton
         wait_until_gone(mess, home)
+        wait_until(lambda: server.exit_code() is not None)
         assert server.exit_code() == 128 + signal.SIGKILL
         assert str(server.log_path) in server.death_notice()
     assert server.leftovers() == []

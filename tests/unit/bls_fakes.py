@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from orpheus_bls.outlet import End
 from orpheus_bls.reader import Child, Delta
 from orpheus_bls.report import FinishReason, Stats
+from orpheus_bls.slots import Slot
 from orpheus_core.checkpoint import Checkpoint, Decoder
 from orpheus_core.errors import SpeechError
 from orpheus_core.layout import SAMPLES_PER_FRAME
@@ -119,7 +120,7 @@ class ScriptedChild:
         """The call ends."""
         self._script.put(None)
 
-    def deltas(self) -> Iterator[Delta]:
+    def deltas(self, _patience_s: Callable[[], float]) -> Iterator[Delta]:
         while (step := self._script.get(timeout=WAIT_S)) is not None:
             if isinstance(step, BaseException):
                 raise step
@@ -138,11 +139,11 @@ class FakeModels:
         self.children: list[ScriptedChild] = []
         self.logged: list[str] = []
 
-    def speak(self, _request: SpeechRequest) -> Child:
+    def speak(self, _request: SpeechRequest, _slot: Slot) -> Child:
         self.children.append(ScriptedChild())
         return self.children[-1]
 
-    def decoder(self, _request: SpeechRequest) -> DecodeWindow:
+    def decoder(self, _request: SpeechRequest, _slot: Slot) -> DecodeWindow:
         return self._decoder
 
     def log(self, event: str) -> None:

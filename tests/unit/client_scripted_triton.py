@@ -9,9 +9,10 @@ from typing import Any
 
 import grpc.aio
 import numpy as np
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
 from orpheus_core.checkpoint import PARAMETER, Checkpoint, dump_checkpoints
 from orpheus_core.pcm import Pcm
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 STATS: dict[str, Any] = {
     "frames": 12,

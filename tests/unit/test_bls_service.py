@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -83,17 +84,35 @@ def test_what_is_live_at_the_end_is_ended_and_nothing_new_let_in() -> None:
     settle(rig, live=0)
 
 
-def test_calls_that_wait_for_ever_close_the_door_before_the_pool_is_full() -> None:
-    slots = Slots(max_streams=20, pool_threads=RESERVED_THREADS + 4)
-    with slots.call(), slots.call(), slots.call():
+def test_calls_that_outlive_their_streams_close_the_door_before_the_pool_is_full() -> None:
+    slots = Slots(max_streams=20, pool_threads=RESERVED_THREADS + 6)
+    stuck = [slots.take(probe=False) for _ in range(3)]
+    with ExitStack() as waiting:
+        for slot in stuck:
+            waiting.enter_context(slot.call())
+            slot.free()
+        speaking = slots.take(probe=False)
+        for probe in (False, True):
+            with pytest.raises(EngineUnavailable, match="stalled"):
+                slots.take(probe=probe)
+        speaking.free()
+        slots.take(probe=True).free()
+    assert [slots.take(probe=False) for _ in range(3)]
+    with pytest.raises(EngineUnavailable, match="stalled"):
         slots.take(probe=False)
-        with pytest.raises(EngineUnavailable, match="stalled"):
-            slots.take(probe=False)
-        with pytest.raises(EngineUnavailable, match="stalled"):
-            slots.take(probe=True)
-        slots.free(probe=False)
-        slots.take(probe=True)
-    slots.take(probe=False)
+    assert slots.live == 3
+
+
+def test_calls_of_live_streams_are_counted_with_them() -> None:
+    slots = Slots(max_streams=3, pool_threads=RESERVED_THREADS + 6)
+    taken = [slots.take(probe=False) for _ in range(2)]
+    with ExitStack() as waiting:
+        for slot in taken:
+            waiting.enter_context(slot.call())
+            waiting.enter_context(slot.call())
+        assert slots.take(probe=False)
+    with pytest.raises(Full):
+        slots.take(probe=False)
 
 
 @pytest.mark.parametrize(

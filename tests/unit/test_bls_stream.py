@@ -12,6 +12,7 @@ import pytest
 from orpheus_bls.outlet import Outlet
 from orpheus_bls.reader import Child
 from orpheus_bls.settings import Deadlines, Settings
+from orpheus_bls.slots import Slots
 from orpheus_bls.stream import Stream
 from orpheus_core.errors import Cancelled, EngineUnavailable, InternalFault
 from orpheus_core.layout import SAMPLES_PER_FRAME
@@ -43,9 +44,9 @@ class Rig:
         self.models = FakeModels(decoder)
         self.ends = 0
         settings = Settings(checkpoints=(CHECKPOINT,), deadlines=deadlines)
-        self.stream = Stream(
-            request(TEXT, trim=trim), Outlet(self.wire), self.models, settings, cancel=self.cancel, on_end=self.ended
-        )
+        slot = Slots(1, 64).take(probe=False)
+        asked, outlet = request(TEXT, trim=trim), Outlet(self.wire)
+        self.stream = Stream(asked, outlet, slot, self.models, settings, cancel=self.cancel, on_end=self.ended)
         self.started_s = time.monotonic()
         self.stream.start()
 

@@ -16,9 +16,10 @@ from types import ModuleType
 import grpc
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
+
 from orpheus_client.cli import app
 from orpheus_client.cli._exits import EXITS
-from typer.testing import CliRunner, Result
 from unit.client_scripted_triton import Answer, ScriptedTriton, fails, hangs, message, ramp, running, says
 
 pytestmark = pytest.mark.unit

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from orpheus_client import Listener, WavWriter, write_wav
 from orpheus_core.layout import SAMPLE_RATE_HZ
 from orpheus_core.pcm import Pcm

@@ -4,6 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
+
 from orpheus_client import Busy, FakeEngine, FakeSpeech, SpeechOptions
 from orpheus_client.cli import _load
 from orpheus_client.cli._figures import figures

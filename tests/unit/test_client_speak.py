@@ -8,6 +8,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2
+
 from orpheus_client import (
     Busy,
     Cancelled,
@@ -30,7 +32,6 @@ from orpheus_client import (
     TotalTimeout,
     Unavailable,
 )
-from tritonclient.grpc import service_pb2
 from unit.client_scripted_triton import SPOKEN, STATS, add_output, fails, hangs, message, ramp, running, says
 
 pytestmark = pytest.mark.unit

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from orpheus_client import TextSplitter, split_text
 from orpheus_client.split import FIRST_CHARS, MERGED_CHARS
 

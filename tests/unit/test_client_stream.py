@@ -4,6 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
+
 from orpheus_client import AudioChunk, Cancelled, FakeEngine, FakeSpeech, SpeechResult, SpeechStats, SpeechStream
 from orpheus_client._stream import Events
 from unit.client_virtual_time import run

@@ -4,8 +4,9 @@ import re
 import types
 
 import grpc
-import orpheus_client
 import pytest
+
+import orpheus_client
 from orpheus_client import SpeechError, _errors
 
 pytestmark = pytest.mark.unit

@@ -39,3 +39,17 @@ def test_long_varied_speech_never_trips() -> None:
 
 def test_a_pattern_longer_than_the_rule_is_no_loop() -> None:
     assert not LoopGuard(RULE).push(frames(list(range(RULE.max_period_frames + 1)) * 20))
+
+
+@pytest.mark.parametrize("period", [1, 2])
+def test_the_shortest_rules_hold(period: int) -> None:
+    rule = LoopRule(max_period_frames=period, min_span_frames=4, min_repeats=2)
+    guard = LoopGuard(rule)
+    assert not guard.push(frames([1, 2, 3, 3, 2, 1, 1, 1]))
+    assert guard.push(frames([1]))
+
+
+def test_nothing_pushed_is_no_loop() -> None:
+    guard = LoopGuard(RULE)
+    for _ in range(100):
+        assert not guard.push(frames([]))

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import time
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,8 @@ def tensor(value: Any) -> Any:
         return np.array([value.encode() if isinstance(value, str) else value], dtype=np.object_)
     if isinstance(value, bool):
         return np.array([value])
+    if isinstance(value, np.ndarray):
+        return value
     if isinstance(value, float):
         return np.array([value], dtype=np.float32)
     return np.atleast_1d(np.array(value))
@@ -121,6 +124,38 @@ def test_float32_inputs_keep_their_decimal_value() -> None:
         ({"text": "a", "reference_text": "b", "reference_codes": [0] * 7 * 352}, "reference_codes"),
         ({"text": "a", "reference_text": "<custom_token_2>", "reference_codes": [0] * 7}, "reference_text"),
         ({"text": "a", "voice": "tara", "reference_text": "b", "reference_codes": [0] * 7}, "voice"),
+        ({}, "text"),
+        ({"text": "\u200b\u2060\u0301"}, "text"),
+        ({"text": "a\x85b"}, "text"),
+        ({"text": b"\xed\xa0\x80"}, "text"),
+        ({"text": "a", "voice": "TARA"}, "voice"),
+        ({"text": "a", "voice": b"\xff"}, "voice"),
+        ({"text": "a", "voice": "v" * 10**6}, "voice"),
+        ({"text": "a", "language": ""}, "language"),
+        ({"text": "a", "language": "-"}, "language"),
+        ({"text": "a", "language": "en\x00"}, "language"),
+        ({"text": "a", "language": "english"}, "language"),
+        ({"text": "a", "temperature": -math.inf}, "temperature"),
+        ({"text": "a", "temperature": 3.4e38}, "temperature"),
+        ({"text": "a", "temperature": np.zeros(0, np.float32)}, "temperature"),
+        ({"text": "a", "temperature": np.full(2, 0.5, np.float32)}, "temperature"),
+        ({"text": "a", "temperature": "0.5"}, "temperature"),
+        ({"text": "a", "top_p": 0.0}, "top_p"),
+        ({"text": "a", "repetition_penalty": math.nan}, "repetition_penalty"),
+        ({"text": "a", "seed": np.zeros(0, np.int64)}, "seed"),
+        ({"text": "a", "seed": 0.5}, "seed"),
+        ({"text": "a", "seed": np.iinfo(np.int64).min}, "seed"),
+        ({"text": "a", "max_seconds": math.nan}, "max_seconds"),
+        ({"text": "a", "max_seconds": 0.19999}, "max_seconds"),
+        ({"text": "a", "max_seconds": 60.001}, "max_seconds"),
+        ({"text": "a", "trim_silence": np.zeros(0, np.bool_)}, "trim_silence"),
+        ({"text": np.zeros(0, np.object_)}, "text"),
+        ({"text": np.array([b"a", b"b"], np.object_)}, "text"),
+        ({"text": np.zeros(1, np.float32)}, "text"),
+        ({"text": "a", "reference_text": "b", "reference_codes": [0]}, "reference_codes"),
+        ({"text": "a", "reference_text": "", "reference_codes": [0] * 7}, "reference_text"),
+        ({"text": "a", "reference_text": "b", "reference_codes": np.full(7, np.nan, np.float32)}, "reference_codes"),
+        ({"text": "a", "reference_text": "b", "reference_codes": np.full(7, 2**64 - 1, np.uint64)}, "reference_codes"),
     ],
 )
 def test_bad_input_names_its_field_and_quotes_little(inputs: dict[str, Any], field: str) -> None:
@@ -130,6 +165,50 @@ def test_bad_input_names_its_field_and_quotes_little(inputs: dict[str, Any], fie
     assert str(error).startswith(f"{field}: ")
     assert str(error).count(": ") >= 2
     assert "x" * 41 not in str(error)
+    assert len(str(error)) < 400
+    assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("language", "name"), [("EN-us", "english"), (" en_GB ", "english"), ("De-at", "german"), ("de", "german")]
+)
+def test_a_language_is_matched_by_its_primary_subtag(language: str, name: str) -> None:
+    assert parse(text="a", language=language).checkpoint.name == name
+
+
+def test_zh_cn_means_zh() -> None:
+    chinese = Checkpoint(**{**_fields(ENGLISH), "languages": ("zh",), "voices": {"zh": ("长乐",)}})
+    assert parse((chinese,), text="你好", language=" zh-cn").generation.prompt.count("长乐: 你好") == 1
+
+
+def test_a_language_without_voices_is_not_spoken() -> None:
+    mute = Checkpoint(**{**_fields(ENGLISH), "languages": ("en", "fr"), "voices": {"en": ENGLISH_VOICES, "fr": ()}})
+    assert "send one of en" in str(refusal((mute,), text="a", language="fr"))
+    only_mute = Checkpoint(**{**_fields(mute), "voices": {"fr": ()}})
+    assert "send one" in str(refusal((only_mute,), text="a"))
+
+
+def test_values_at_their_limits_pass() -> None:
+    lowest = parse(text="a", temperature=0.1, top_p=0.05, repetition_penalty=1.0, seed=0, max_seconds=0.2).generation
+    highest = parse(text="x" * 400, temperature=1.5, top_p=1.0, repetition_penalty=2.0, max_seconds=60.0).generation
+    assert (lowest.max_frames, highest.max_frames) == (2, 703)
+    assert (lowest.seed, highest.seed) == (0, None)
+    assert parse(text="a", seed=np.iinfo(np.int64).max).generation.seed == 2**63 - 1
+    assert parse(text="a", seed=np.array(7)).generation.seed == 7
+
+
+def test_a_reference_at_its_limits_passes() -> None:
+    request = parse(text="a", reference_text="b", reference_codes=[0, 4095, 0, 4095, 0, 4095, 0] * 351)
+    assert request.checkpoint is CLONER
+    # Every frame repeats the first one's coarse code, and training has left such out.
+    assert request.generation.prompt.count("<custom_token_10>") == 1
+
+
+def test_a_huge_text_is_refused_in_no_time() -> None:
+    started_s = time.process_time()
+    assert "send at most 400 at once" in str(refusal(text=" " * 4_000_000 + "a"))
+    assert "send at most 400 at once" in str(refusal(text="<" * 3200))
+    assert time.process_time() - started_s < 0.05
 
 
 def test_an_unknown_voice_lists_those_of_the_language() -> None:
@@ -180,7 +259,22 @@ def test_the_checkpoint_list_survives_its_json() -> None:
     assert load_checkpoints(text) == LOADED
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "[1]", '[{"nme": "x"}]', '[{"name": "x"}]'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "[1]",
+        '[{"nme": "x"}]',
+        '[{"name": "x"}]',
+        '[{"name": "x", "voices": 5}]',
+        '[{"decoder": {}}]',
+        '[{"decoder": 1}]',
+        '[{"stop_token_ids": 1}]',
+        '[{"budget": {"base": 1}}]',
+    ],
+)
 def test_a_broken_checkpoint_list_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="render the repository again"):
         load_checkpoints(text)
@@ -197,6 +291,18 @@ def test_no_control_token_gets_through(parts: list[str]) -> None:
     except InvalidInput:
         return
     assert set(re.findall(r"<(?! )[^<>]*>", text)) <= {f"<{tag}>" for tag in ENGLISH_TAGS}
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_either_refused_or_one_clean_line(text: str) -> None:
+    try:
+        cleaned = clean_text("text", text, tags=ENGLISH_TAGS, max_chars=50)
+    except InvalidInput:
+        return
+    assert 1 <= len(cleaned) <= 50
+    assert cleaned == " ".join(cleaned.split())
+    assert clean_text("text", cleaned, tags=ENGLISH_TAGS, max_chars=50) == cleaned
+    cleaned.encode()
 
 
 def test_arithmetic_is_not_a_tag() -> None:

@@ -1,5 +1,7 @@
 """The quiet opening."""
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -22,7 +24,7 @@ def speech(quiet_samples: int, loud_samples: int) -> Pcm:
 def trim(samples: Pcm, cuts: list[int], *, enabled: bool = True) -> tuple[Pcm, SilenceTrim]:
     stage = SilenceTrim(enabled=enabled, max_trimmed_samples=LIMIT_SAMPLES)
     edges = [0, *sorted(cut % (len(samples) + 1) for cut in cuts), len(samples)]
-    parts = [stage.push(samples[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [stage.push(samples[a:b]) for a, b in itertools.pairwise(edges)]
     return np.concatenate([*parts, stage.flush()]), stage
 
 

@@ -1,5 +1,7 @@
 """Token text to frames, whatever way it is cut."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,7 +33,7 @@ pieces = st.sampled_from(
 def parse(text: str, cuts: list[int]) -> tuple[Frames, int]:
     parser = TokenParser()
     edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
-    parts = [parser.push(text[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [parser.push(text[a:b]) for a, b in itertools.pairwise(edges)]
     return np.concatenate([*parts, parser.flush()]), parser.dropped_tokens
 
 
@@ -85,3 +87,28 @@ def test_an_unfinished_frame_at_the_end_is_dropped_and_counted() -> None:
     parsed, dropped = parse(text[: text.rindex("<")] + "<custom_to", [])
     assert len(parsed) == 0
     assert dropped == 7
+
+
+def test_empty_deltas_change_nothing() -> None:
+    frames = np.array([[1, 2, 3, 4, 5, 6, 7]])
+    parser = TokenParser()
+    parts = [parser.push(part) for character in code_tokens(frames) for part in ("", character, "")]
+    np.testing.assert_array_equal(np.concatenate([*parts, parser.flush()]), frames)
+    assert parser.dropped_tokens == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["<custom_token_\u0663\u0664>", "<custom_token_-5>", "<custom_token_1e3>", "<custom_token_>", "\ud800"]
+)
+def test_what_only_looks_like_a_token_is_dropped_once(text: str) -> None:
+    for cuts in ([], list(range(len(text)))):
+        parsed, dropped = parse(text, cuts)
+        assert (len(parsed), dropped) == (0, 1)
+
+
+def test_endless_rubbish_is_not_kept() -> None:
+    parser = TokenParser()
+    for _ in range(10_000):
+        assert len(parser.push("<custom_token_1111111111")) == 0
+    np.testing.assert_array_equal(parser.push("" + code_tokens(np.array([[1, 2, 3, 4, 5, 6, 7]]))), [range(1, 8)])
+    assert parser.dropped_tokens == 1

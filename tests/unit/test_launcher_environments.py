@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from launcher import commands, environments
 from launcher.environments import SERVER_CPU, check_python, existing_server_environment, server_environment
 from launcher.errors import LaunchError

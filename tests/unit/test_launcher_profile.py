@@ -4,6 +4,7 @@ import tomllib
 from typing import Any
 
 import pytest
+
 from launcher.errors import LaunchError
 from launcher.profile import LoadedProfile, available, load, parse
 from launcher.settings import SECRET_SHOWN, Setting, settle
@@ -52,7 +53,19 @@ def test_unknown_profile_names_those_there_are() -> None:
         (MINIMAL + "[[checkpoints]]\nname = 'one'\nsource = 'tiny'", r"each with a name of its own"),
         (MINIMAL + "[[checkpoints]]\nname = '../x'\nsource = 'tiny'", r"'../x': a name is letters, digits"),
         (MINIMAL + "[streams]\nthread_pool_size = 32", r"32 threads cannot serve 64 streams, which need 146"),
-        (MINIMAL + "[streams]\nmax_streams = 0", r"must be at least 1"),
+        (MINIMAL + "[streams]\nmax_streams = 0", r"streams\.max_streams: 0: must be above 0"),
+        (MINIMAL + "[streams]\nbls_instances = -1", r"streams\.bls_instances: -1: must be above 0"),
+        (MINIMAL + "[streams]\nstart_lead_frames = -1", r"streams\.start_lead_frames: -1: must not be below 0"),
+        (MINIMAL + "[streams]\ntotal_timeout_s = nan", r"streams\.total_timeout_s: nan: must be above 0"),
+        (MINIMAL + "[streams]\nearly_first_chunk = true", r"streams\.early_first_chunk: no such key"),
+        (MINIMAL + "[codec]\nbucket_frames = []", r"codec\.bucket_frames: \[\]: give ascending lengths"),
+        (MINIMAL + "[codec]\nbucket_frames = [16, 8]", r"codec\.bucket_frames: \[16, 8\]: give ascending"),
+        (MINIMAL + "[codec]\nbucket_frames = [4]", r"codec\.bucket_frames: \[4\]: .* above the 5 frames"),
+        (MINIMAL + "[codec]\nreceptive_field_samples = -1", r"receptive_field_samples: -1: must not be below 0"),
+        (MINIMAL.replace("source", "languages = []\nsource"), r"checkpoints\.one\.languages: \[\]: give at least one"),
+        (MINIMAL.replace("source", "max_text_chars = 0\nsource"), r"max_text_chars: 0: must be above 0"),
+        (MINIMAL.replace("source", "response_tokens = 0\nsource"), r"response_tokens: 0: must be above 0"),
+        (MINIMAL.replace("source", "loop.min_repeats = 0\nsource"), r"loop\.min_repeats: 0: must be above 0"),
     ],
 )
 def test_a_profile_that_cannot_be_is_refused_by_name(text: str, message: str) -> None:

@@ -1,16 +1,18 @@
 """The rendered repository, parsed back."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tritonclient.grpc import model_config_pb2
+
 from launcher.artefacts import Artefacts
 from launcher.errors import LaunchError
 from launcher.paths import CHECKOUT
 from launcher.profile import CheckpointChoice, Engine, Profile, Streams, available, load
 from launcher.render import DIGEST_FILE, FLAGS_FILE, flags, parse_config, plan, render
 from orpheus_core.checkpoint import load_checkpoints
-from tritonclient.grpc import model_config_pb2
 
 pytestmark = pytest.mark.unit
 
@@ -143,6 +145,12 @@ def test_a_folder_with_other_things_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="holds something else"):
         render(profile(), artefacts(tmp_path), tmp_path / "letters")
     assert (tmp_path / "letters" / "to_mother.txt").exists()
+
+
+def test_a_default_voice_that_nobody_speaks_with_is_refused(tmp_path: Path) -> None:
+    choice = replace(profile().checkpoints[0], default_voice="julia")
+    with pytest.raises(LaunchError, match=r"default_voice: 'julia': give one of its voices, such as tara, leah"):
+        plan(replace(profile(), checkpoints=(choice,)), artefacts(tmp_path))
 
 
 def test_texts_that_cannot_fit_are_refused_with_the_number_that_would_do(tmp_path: Path) -> None:

@@ -90,17 +90,19 @@ class VoiceStore(Protocol):
         ...
 
     async def set_transcript(self, voice_id: str, transcript: str, origin: TranscriptOrigin) -> VoiceRow:
-        """
+        """A machine's never replaces a caller's: then the row stays as it is.
+
         Raises:
             errors.NotFound: there is no such voice.
         """
         ...
 
-    async def set_codes(self, voice_id: str, codes: npt.NDArray[np.uint16]) -> VoiceRow:
-        """Codes [frames, 7] of its recording.
+    async def set_codes(self, voice_id: str, codes: npt.NDArray[np.uint16], *, recording: bytes) -> VoiceRow:
+        """Codes [frames, 7] of this recording, as `recording()` gave it.
 
         Raises:
             errors.NotFound: there is no such voice.
+            errors.Conflict: it has another recording by now.
         """
         ...
 

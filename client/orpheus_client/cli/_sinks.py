@@ -5,10 +5,9 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from orpheus_client._wav import WavWriter
 from orpheus_core.layout import SAMPLE_RATE_HZ
 from orpheus_core.pcm import Pcm
-
-from orpheus_client._wav import WavWriter
 
 STDOUT = "-"
 BLOCK_SAMPLES = SAMPLE_RATE_HZ // 10

@@ -47,7 +47,7 @@ class Outlet:
         self._lock = threading.Lock()
         self._ended = False
         self.on_end: Callable[[End], None] = _nothing
-        """Called once, after the end was sent."""
+        """Called once, just before the end is sent."""
 
     @property
     def ended(self) -> bool:
@@ -87,22 +87,20 @@ class Outlet:
     def _end(self, end: End, tell: Callable[[], None], *, blocking: bool) -> None:
         if not self._claim_end(blocking=blocking):
             return
+        # Before the message: its reader may ask for the next speech at once, and must find the slot free.
         try:
-            tell()
-        finally:
-            self._lock.release()
             self.on_end(end)
+        finally:
+            tell()
 
     def _claim_end(self, *, blocking: bool) -> bool:
-        """Takes the lock and the right to end the stream, or neither."""
+        """Takes the right to end the stream: after this nobody else uses the wire."""
         if not self._lock.acquire(blocking=blocking):
             return False
-        if self._ended:
-            self._lock.release()
-            return False
         # Before the message, not after: one that fails half way is not tried again.
-        self._ended = True
-        return True
+        ended, self._ended = self._ended, True
+        self._lock.release()
+        return not ended
 
 
 def _nothing(_end: End) -> None:

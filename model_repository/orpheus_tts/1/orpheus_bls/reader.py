@@ -7,6 +7,7 @@ from typing import Protocol
 
 from orpheus_bls.mailbox import Completion, Mailbox
 from orpheus_bls.report import FinishReason
+from orpheus_core.errors import EngineUnavailable
 from orpheus_core.loop import LoopGuard
 from orpheus_core.request import SpeechRequest
 from orpheus_core.tokens import TokenParser
@@ -24,8 +25,11 @@ class Delta:
 class Child(Protocol):
     """One call of the language model."""
 
-    def deltas(self) -> Iterator[Delta]:
+    def deltas(self, patience_s: Callable[[], float]) -> Iterator[Delta]:
         """Its responses; blocks, for ever if the model never answers.
+
+        Args:
+            patience_s: how long nobody needs the next one; it may come later and larger.
 
         Raises:
             SpeechError: it failed.
@@ -53,23 +57,28 @@ class Reader:
         self.completed = False
         """Whether the speech is complete; the call may still go on."""
 
-    def run(self, stop: Callable[[], None]) -> None:
+    def run(self, stop: Callable[[], None], patience_s: Callable[[], float]) -> None:
         """Until the call has ended; what comes after the speech is complete is thrown away.
 
         Args:
             stop: asks for the call to be cancelled; returns at once.
+            patience_s: how long the speaker can do without more.
 
         Raises:
             SpeechError: the language model failed before the speech was complete.
         """
         finish_reason = None
-        for delta in self._child.deltas():
+        for delta in self._child.deltas(patience_s):
             finish_reason = delta.finish_reason or finish_reason
             if delta.text and not self.completed and self._is_looping(delta.text):
                 self._complete("loop")
                 stop()
-        if not self.completed:
-            self._complete("length" if finish_reason == "length" else "stop")
+        if self.completed:
+            return
+        # The error of a call that has answered before is lost in Triton 24.10: what is left is an end without a reason.
+        if finish_reason not in ("stop", "length"):
+            raise EngineUnavailable("the language model broke off")
+        self._complete("length" if finish_reason == "length" else "stop")
 
     def _is_looping(self, text: str) -> bool:
         self.last_token_s = now_s = self._clock()

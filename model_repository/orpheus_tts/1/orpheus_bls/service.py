@@ -6,7 +6,7 @@ from typing import Protocol
 from orpheus_bls.canceller import Canceller
 from orpheus_bls.outlet import End, Outlet
 from orpheus_bls.settings import Settings
-from orpheus_bls.slots import Slots
+from orpheus_bls.slots import Slot, Slots
 from orpheus_bls.stream import Models, Stream
 from orpheus_bls.watchdog import Watchdog
 from orpheus_core.errors import EngineUnavailable, InternalFault, SpeechError
@@ -49,7 +49,7 @@ class Service:
     def accept(self, arrived: Arrived, outlet: Outlet) -> None:
         """Starts a stream or refuses it; returns at once."""
         try:
-            request = self._admitted(arrived)
+            request, slot = self._admitted(arrived)
         except SpeechError as error:
             self._refuse(error, outlet, probe=arrived.probe)
             return
@@ -59,36 +59,34 @@ class Service:
             return
         if not arrived.probe:
             self._metrics.begun()
-        self._start(request, outlet)
+        self._start(request, outlet, slot)
 
     def close(self) -> None:
         """No new streams, and an end to those that are left."""
         self._closed = True
         self._watchdog.stop(EngineUnavailable("the server is shutting down"))
 
-    def _admitted(self, arrived: Arrived) -> SpeechRequest:
+    def _admitted(self, arrived: Arrived) -> tuple[SpeechRequest, Slot]:
         if self._closed:
             raise EngineUnavailable("the server is shutting down")
         request = parse_request(arrived.tensors, self._settings.checkpoints, probe=arrived.probe)
-        self._slots.take(probe=arrived.probe)
-        return request
+        return request, self._slots.take(probe=arrived.probe)
 
     def _refuse(self, error: SpeechError, outlet: Outlet, *, probe: bool) -> None:
         if not probe:
             self._metrics.refused(error)
         outlet.fail(error)
 
-    def _start(self, request: SpeechRequest, outlet: Outlet) -> None:
-        stream = Stream(
-            request, outlet, self._models, self._settings, cancel=self._canceller.cancel, on_end=self._ended
-        )
+    def _start(self, request: SpeechRequest, outlet: Outlet, slot: Slot) -> None:
+        def ended(end: End) -> None:
+            slot.free()
+            if not request.probe:
+                self._metrics.ended(end)
+
+        cancel = self._canceller.cancel
+        stream = Stream(request, outlet, slot, self._models, self._settings, cancel=cancel, on_end=ended)
         self._watchdog.watch(stream)
         try:
             stream.start()
         except RuntimeError:
             stream.fail(InternalFault("the server has no threads left"))
-
-    def _ended(self, request: SpeechRequest, end: End) -> None:
-        self._slots.free(probe=request.probe)
-        if not request.probe:
-            self._metrics.ended(end)

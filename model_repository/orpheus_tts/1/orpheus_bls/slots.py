@@ -9,13 +9,16 @@ from orpheus_core.errors import EngineUnavailable, Full
 RESERVED_THREADS = 8
 """Of Triton's pool, kept for calls that cancel others: without them a full pool could not be emptied."""
 
+CALLS_PER_STREAM = 2
+"""A live stream may wait for its language model and for its decoder."""
+
 
 class Slots:
-    """Counts live streams, and nested calls that hold a thread of Triton's pool.
+    """Counts live streams, and the calls that outlive their streams.
 
-    A call holds its thread until its first response, one to a model that never answers for ever, also when its stream
-    has long ended. Beyond the pool nested calls would wait for each other without end, so no stream is let in that
-    might need one of the reserved threads.
+    A nested call holds a thread of Triton's pool until its first response, one to a model that never answers for ever,
+    also when its stream has long ended. Beyond the pool nested calls would wait for each other without end, so no
+    stream is let in that might need one of the reserved threads.
 
     Args:
         max_streams: live streams besides a probe.
@@ -24,10 +27,10 @@ class Slots:
 
     def __init__(self, max_streams: int, pool_threads: int) -> None:
         self._max_streams = max_streams
-        self._max_held = max(1, pool_threads - RESERVED_THREADS)
+        self._max_held = max(CALLS_PER_STREAM, pool_threads - RESERVED_THREADS)
         self._lock = threading.Lock()
         self._live = 0
-        self._calls = 0
+        self._left_behind = 0
         self._probing = False
 
     @property
@@ -35,38 +38,69 @@ class Slots:
         """Streams that speak now, a probe not counted."""
         return self._live
 
-    def take(self, *, probe: bool) -> None:
-        """A slot for one stream; every one taken is given back by `free`.
+    def take(self, *, probe: bool) -> "Slot":
+        """A slot for one stream.
 
         Raises:
             Full: there is none.
-            EngineUnavailable: so many calls wait for an answer that another one might wait for ever.
+            EngineUnavailable: so many calls of ended streams wait for an answer that others might wait for ever.
         """
         with self._lock:
             if self._probing if probe else self._live >= self._max_streams:
                 raise Full("a probe is speaking" if probe else f"all {self._max_streams} streams are taken")
-            if self._live + self._probing + self._calls >= self._max_held:
+            speaking = self._live + self._probing + 1
+            if CALLS_PER_STREAM * speaking + self._left_behind > self._max_held:
                 raise EngineUnavailable("stalled, too many calls wait for an answer")
             if probe:
                 self._probing = True
             else:
                 self._live += 1
+        return Slot(self, probe=probe)
 
-    def free(self, *, probe: bool) -> None:
-        """A stream has ended."""
+    def free(self, *, probe: bool, calls: int) -> None:
+        """A stream has ended, with so many calls unanswered."""
         with self._lock:
+            self._left_behind += calls
             if probe:
                 self._probing = False
             else:
                 self._live -= 1
 
+    def answered(self) -> None:
+        """A call has been answered after its stream had ended."""
+        with self._lock:
+            self._left_behind -= 1
+
+
+class Slot:
+    """One stream's place."""
+
+    def __init__(self, slots: Slots, *, probe: bool) -> None:
+        self._slots = slots
+        self._probe = probe
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._is_free = False
+
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Around a nested call as long as it holds a thread."""
+        """Around a nested call as long as it may hold a thread."""
         with self._lock:
-            self._calls += 1
+            # A call of a stream that has ended already counts with those that it left behind.
+            counted = not self._is_free
+            self._calls += counted
         try:
             yield
         finally:
             with self._lock:
-                self._calls -= 1
+                self._calls -= counted
+                late = counted and self._is_free
+            if late:
+                self._slots.answered()
+
+    def free(self) -> None:
+        """The stream has ended; to be called once."""
+        with self._lock:
+            self._is_free = True
+            calls = self._calls
+        self._slots.free(probe=self._probe, calls=calls)

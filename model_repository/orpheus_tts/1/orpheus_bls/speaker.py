@@ -1,5 +1,6 @@
 """Decodes the frames of one stream and sends them, in the chunks that the schedule asks for."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -54,8 +55,13 @@ class Speaker:
         self._frames = 0
         self._first_audio_ms: float | None = None
         self._first_audible_ms: float | None = None
+        self._due_s = 0.0
         self.decode_started_s: float | None = None
         """Since when a decode has been running; None between decodes."""
+
+    def patience_s(self) -> float:
+        """How long it has no use for more frames; for the reader's thread."""
+        return self._due_s - self._clock()
 
     def run(self) -> None:
         """Until the stream has ended.
@@ -80,7 +86,9 @@ class Speaker:
         """Seconds until it may be due again."""
         decision = self._schedule.decide(self._clock())
         if not decision.take_frames:
+            self._due_s = self._clock() + decision.wait_s if math.isfinite(decision.wait_s) else 0.0
             return decision.wait_s
+        self._due_s = 0.0
         self._send(self._trim.push(self._window.push(self._taken(decision.take_frames))))
         return 0.0
 

@@ -9,6 +9,7 @@ from orpheus_bls.mailbox import Mailbox
 from orpheus_bls.outlet import End, Outlet
 from orpheus_bls.reader import Child, Reader
 from orpheus_bls.settings import Deadlines, Settings
+from orpheus_bls.slots import Slot
 from orpheus_bls.speaker import Speaker
 from orpheus_core.errors import Cancelled, EngineUnavailable, InternalFault, SpeechError
 from orpheus_core.request import SpeechRequest
@@ -18,10 +19,10 @@ from orpheus_core.window import DecodeWindow
 class Models(Protocol):
     """The models behind `orpheus_tts`."""
 
-    def speak(self, request: SpeechRequest) -> Child:
+    def speak(self, request: SpeechRequest, slot: Slot) -> Child:
         """A call of the request's language model; it is made when its deltas are first asked for."""
 
-    def decoder(self, request: SpeechRequest) -> DecodeWindow:
+    def decoder(self, request: SpeechRequest, slot: Slot) -> DecodeWindow:
         """The request's decoder; blocks, and raises `SpeechError`."""
 
     def log(self, event: str) -> None:
@@ -36,19 +37,18 @@ class Stream:
     """
 
     def __init__(
-        self, request: SpeechRequest, outlet: Outlet, models: Models, settings: Settings, *,
-        cancel: Callable[[Child], None], on_end: Callable[[SpeechRequest, End], None],
+        self, request: SpeechRequest, outlet: Outlet, slot: Slot, models: Models, settings: Settings, *,
+        cancel: Callable[[Child], None], on_end: Callable[[End], None],
     ) -> None:  # fmt: skip
-        self._request = request
         self._outlet = outlet
         self._models = models
         self._deadlines: Deadlines = settings.deadlines
         self._started_s = time.monotonic()
-        self._child = models.speak(request)
+        self._child = models.speak(request, slot)
         self._mailbox = Mailbox()
         self._reader = Reader(request, self._child, self._mailbox)
         self._speaker = Speaker(
-            request, self._mailbox, outlet, models.decoder(request),
+            request, self._mailbox, outlet, models.decoder(request, slot),
             start_lead_frames=settings.start_lead_frames, started_s=self._started_s,
         )  # fmt: skip
         self._cancel = cancel
@@ -108,7 +108,7 @@ class Stream:
 
     def _read(self) -> None:
         try:
-            self._reader.run(self._stop_child)
+            self._reader.run(self._stop_child, self._speaker.patience_s)
         finally:
             self._child_ended = True
 
@@ -119,4 +119,4 @@ class Stream:
         self._mailbox.close()
         if not self._child_ended:
             self._stop_child()
-        self._on_end(self._request, end)
+        self._on_end(end)

@@ -1,48 +1,69 @@
 """The models behind `orpheus_tts`, called inside the same Triton."""
 
+import re
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
+from orpheus_bls.afterlife import Afterlife
 from orpheus_bls.reader import Child, Delta
-from orpheus_bls.slots import Slots
+from orpheus_bls.slots import Slot
 from orpheus_core.errors import EngineUnavailable, InternalFault, SpeechError
 from orpheus_core.request import SpeechRequest
 from orpheus_core.window import DecodeWindow, Window
 
 CANCEL = "cancel"
-"""Request parameter of the local vLLM backend: ends the request of the same id."""
+FETCH = "fetch"
+"""Request parameters of the local vLLM backend: ends the request of the same id; wants one response to each request."""
+
+ERROR = "error:"
+"""Before the code, in the finish reason of a fetched answer."""
+
+READY_S = 0.05
+"""How long before they are needed frames are fetched."""
+
+LONGEST_PAUSE_S = 0.5
+"""Between two fetches: the end of a speech, and a loop, are noticed within it."""
+
+DOWN = re.compile(r"^engine:|^Stub process .* is not healthy")
+"""Messages of a backend that is down, and of Triton when its process is gone: 24.10 loses the codes of nested calls."""
+
+DOWN_CODES = ("UNAVAILABLE", "NOT_FOUND")
 
 
 class TritonModels:
     """Nested calls, counted by the threads that they hold."""
 
-    def __init__(self, slots: Slots) -> None:
-        self._slots = slots
+    def __init__(self) -> None:
+        self._afterlife = Afterlife()
 
-    def speak(self, request: SpeechRequest) -> Child:
+    def speak(self, request: SpeechRequest, slot: Slot) -> Child:
         """A call of the request's language model."""
-        return LanguageModelCall(request, self._slots)
+        if CAN_CANCEL_ITERATOR:
+            return StreamedCall(request, slot, self._afterlife)
+        return FetchedCall(request, slot, self._afterlife)
 
-    def decoder(self, request: SpeechRequest) -> DecodeWindow:
+    def decoder(self, request: SpeechRequest, slot: Slot) -> DecodeWindow:
         """The request's decoder."""
-        return Decoder(request.checkpoint.decoder.model, self._slots)
+        return Decoder(request.checkpoint.decoder.model, slot)
 
     def log(self, event: str) -> None:
         """An event for the operator, in Triton's log."""
-        pb_utils.Logger.log_error(f"orpheus_tts: {event}")
+        _log(event)
 
 
-class LanguageModelCall:
-    """One call of vLLM. Its id is its own, never the client's, which may come twice."""
+class LanguageModel:
+    """What both kinds of calls have in common. The id is the call's own, never the client's, which may come twice."""
 
-    def __init__(self, request: SpeechRequest, slots: Slots) -> None:
+    def __init__(self, request: SpeechRequest, slot: Slot, afterlife: Afterlife) -> None:
         self._model = request.checkpoint.model
-        self._slots = slots
+        self._slot = slot
+        self._afterlife = afterlife
         self._id = uuid.uuid4().hex
         self._inputs = [
             _text("text_input", request.generation.prompt),
@@ -51,70 +72,136 @@ class LanguageModelCall:
             _flag("exclude_input_in_output"),
             _flag("return_finish_reason"),
         ]
-        self._responses: Any = None
         self._cancelled = False
         self._ended = False
 
-    def deltas(self) -> Iterator[Delta]:
-        """What the model writes.
+    def _call(self, inputs: list[Any], **parameters: bool) -> Any:
+        """The responses, once the first one is there.
+
+        Raises:
+            SpeechError: Triton does not take the call.
+        """
+        request = pb_utils.InferenceRequest(
+            model_name=self._model,
+            request_id=self._id,
+            inputs=inputs,
+            requested_output_names=["text_output", "finish_reason"],
+            parameters=parameters,
+        )
+        try:
+            with self._slot.call():
+                responses = request.exec(decoupled=True)
+        except pb_utils.TritonModelException:
+            _log(f"{self._model} cannot be called")
+            raise EngineUnavailable(f"{self._model} cannot be called") from None
+        return responses
+
+    def _read(self, response: Any) -> Delta | None:
+        """
+        Raises:
+            SpeechError: the response is an error.
+        """
+        if response.has_error():
+            error = response.error()
+            raise self._failure(is_down=DOWN.search(error.message()) is not None, code=_name_of(error.code()))
+        return _delta(response)
+
+    def _failure(self, *, code: str, is_down: bool = False) -> SpeechError:
+        """The model's own words stay in its log: they are not written for the caller."""
+        if not self._cancelled:
+            _log(f"{self._model} failed with {code}")
+        if is_down or code in DOWN_CODES:
+            return EngineUnavailable(f"{self._model} is not available")
+        return InternalFault(f"{self._model} failed")
+
+
+class StreamedCall(LanguageModel):
+    """One nested call with many responses, as NVIDIA's backend answers it. It needs an iterator that can be cancelled
+    (Triton 25.04 and up)."""
+
+    def __init__(self, request: SpeechRequest, slot: Slot, afterlife: Afterlife) -> None:
+        super().__init__(request, slot, afterlife)
+        self._responses: Any = None
+
+    def deltas(self, _patience_s: Callable[[], float]) -> Iterator[Delta]:
+        """What the model writes, as it comes.
 
         Raises:
             SpeechError: it failed, or refused.
         """
         try:
-            with self._slots.call():
-                self._responses = self._request(self._inputs, ["text_output", "finish_reason"]).exec(decoupled=True)
+            self._responses = self._call(self._inputs)
             if self._cancelled:
-                self._cancel_iterator()
+                self._responses.cancel()
             for response in self._responses:
-                if response.has_error():
-                    raise self._failure(response.error())
-                if delta := _delta(response):
+                if delta := self._read(response):
                     yield delta
-        except pb_utils.TritonModelException:
-            _log(f"{self._model} cannot be called")
-            raise EngineUnavailable(f"{self._model} cannot be called") from None
+        finally:
+            self._ended = True
+            self._afterlife.keep(self._responses)
+
+    def cancel(self) -> None:
+        """Stops it; before the first response the reader does, when that has come."""
+        self._cancelled = True
+        if not self._ended and self._responses is not None:
+            self._responses.cancel()
+
+
+class FetchedCall(LanguageModel):
+    """One generation of the local vLLM backend, fetched piece by piece, each piece by a call with one response.
+
+    Up to Triton 24.10 an error that comes to a nested decoupled call may be read as somebody else's, and in all versions
+    so far a process freezes when a second response to one call meets the first to another (`docs/adr`).
+    """
+
+    def deltas(self, patience_s: Callable[[], float]) -> Iterator[Delta]:
+        """What the model writes; less often and more at once while nobody waits for it.
+
+        Raises:
+            SpeechError: it failed, or refused.
+        """
+        try:
+            delta = self._fetch(self._inputs)
+            while True:
+                yield delta
+                if delta.finish_reason:
+                    return
+                time.sleep(max(0.0, min(patience_s() - READY_S, LONGEST_PAUSE_S)))
+                delta = self._fetch([_text("text_input", "")])
         finally:
             self._ended = True
 
     def cancel(self) -> None:
-        """Stops it, by the iterator where that can be done (Triton 25.04 and up), else by a call."""
+        """Stops it by a call of its own, which may come before the one that it ends."""
         if self._ended:
             return
         self._cancelled = True
-        if CAN_CANCEL_ITERATOR:
-            self._cancel_iterator()
-            return
-        request = self._request([_text("text_input", "")], ["text_output"], parameters={CANCEL: True})
-        for _ in request.exec(decoupled=True):
+        responses = self._call([_text("text_input", "")], **{CANCEL: True})
+        for _ in responses:
             pass
+        self._afterlife.keep(responses)
 
-    def _cancel_iterator(self) -> None:
-        # Before the first response there is none yet: the reader looks again when it has one.
-        if CAN_CANCEL_ITERATOR and self._responses is not None:
-            self._responses.cancel()
-
-    def _request(self, inputs: list[Any], outputs: list[str], parameters: dict[str, bool] | None = None) -> Any:
-        return pb_utils.InferenceRequest(
-            model_name=self._model, request_id=self._id, inputs=inputs, requested_output_names=outputs,
-            parameters=parameters or {},
-        )  # fmt: skip
-
-    def _failure(self, error: Any) -> SpeechError:
-        """Its message stays in that model's own log: it is not written for the caller."""
-        if not self._cancelled:
-            _log(f"{self._model} failed with code {error.code()}")
-        if error.code() in (pb_utils.TritonError.UNAVAILABLE, pb_utils.TritonError.NOT_FOUND):
-            return EngineUnavailable(f"{self._model} is not available")
-        return InternalFault(f"{self._model} failed")
+    def _fetch(self, inputs: list[Any]) -> Delta:
+        delta = None
+        responses = self._call(inputs, **{FETCH: True})
+        try:
+            for response in responses:
+                delta = self._read(response) or delta
+        finally:
+            self._afterlife.keep(responses)
+        if delta is None:
+            raise EngineUnavailable(f"{self._model} broke off")
+        if delta.finish_reason and delta.finish_reason.startswith(ERROR):
+            raise self._failure(code=delta.finish_reason.removeprefix(ERROR))
+        return delta
 
 
 class Decoder:
     """Windows of codes to audio."""
 
-    def __init__(self, model: str, slots: Slots) -> None:
+    def __init__(self, model: str, slot: Slot) -> None:
         self._model = model
-        self._slots = slots
+        self._slot = slot
 
     def __call__(self, window: Window) -> npt.NDArray[np.float32]:
         """Blocks until the window [F, 7] is decoded; returns [2048 * F].
@@ -130,13 +217,13 @@ class Decoder:
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
         )
         try:
-            with self._slots.call():
+            with self._slot.call():
                 response = request.exec()
         except pb_utils.TritonModelException:
             _log(f"{self._model} cannot be called")
             raise EngineUnavailable(f"{self._model} cannot be called") from None
         if response.has_error():
-            _log(f"{self._model} failed with code {response.error().code()}")
+            _log(f"{self._model} failed with {_name_of(response.error().code())}")
             raise EngineUnavailable(f"{self._model} failed")
         audio: npt.NDArray[np.float32] = pb_utils.get_output_tensor_by_name(response, "audio").as_numpy()[0]
         return audio
@@ -163,6 +250,11 @@ def _flag(name: str) -> Any:
 
 def _log(event: str) -> None:
     pb_utils.Logger.log_error(f"orpheus_tts: {event}")
+
+
+def _name_of(code: Any) -> str:
+    known = ("UNAVAILABLE", "NOT_FOUND", "INVALID_ARG", "CANCELLED", "UNSUPPORTED", "ALREADY_EXISTS", "UNKNOWN")
+    return next((name for name in known if getattr(pb_utils.TritonError, name) == code), "INTERNAL")
 
 
 def _can_cancel_iterator() -> bool:

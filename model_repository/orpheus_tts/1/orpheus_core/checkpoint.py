@@ -119,7 +119,7 @@ def _checkpoint(entry: Any) -> Checkpoint:
         raise InvalidInput(f"{PARAMETER}.{unknown[0]}", entry[unknown[0]], "no such field; render the repository again")
     try:
         return Checkpoint(**{name: _field(name, value) for name, value in entry.items()})
-    except TypeError as error:
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
         raise InvalidInput(PARAMETER, entry.get("name"), f"{error}; render the repository again") from None
 
 

@@ -22,19 +22,19 @@ def choose(checkpoints: tuple[Checkpoint, ...], *, language: str | None, voice: 
     Raises:
         InvalidInput: nothing loaded fits; the message lists what is loaded.
     """
-    able = [c for c in checkpoints if (c.can_clone if cloned else c.voices)]
+    able = [c for c in checkpoints if (c.can_clone if cloned else any(c.voices.values()))]
     if not able:
         fix = "leave it out, no loaded checkpoint clones" if cloned else "send one, every loaded checkpoint only clones"
         raise InvalidInput("reference_codes", "given" if cloned else "missing", fix)
-    wanted = None if language is None else _primary(language, able)
+    spoken = sorted({known for c in able for known in c.languages if cloned or c.voices_of(known)})
+    wanted = None if language is None else _primary(language, spoken)
     if cloned:
         return _cloned(able, wanted, voice)
     return _preset(able, wanted, voice)
 
 
-def _primary(language: str, able: list[Checkpoint]) -> str:
+def _primary(language: str, spoken: list[str]) -> str:
     primary = language.strip().replace("_", "-").split("-")[0].lower()
-    spoken = sorted({known for c in able for known in c.languages})
     if primary not in spoken:
         raise InvalidInput("language", language, f"send one of {', '.join(spoken)}")
     return primary
@@ -49,6 +49,7 @@ def _cloned(able: list[Checkpoint], language: str | None, voice: str | None) -> 
 
 def _preset(able: list[Checkpoint], language: str | None, voice: str | None) -> Choice:
     speaking = [(c, spoken) for c in able for spoken in c.languages if language in (None, spoken)]
+    speaking = [(c, spoken) for c, spoken in speaking if c.voices_of(spoken)]
     if voice is None:
         checkpoint, spoken = speaking[0]
         return Choice(checkpoint=checkpoint, language=spoken, voice=_default_voice(checkpoint, spoken))

@@ -61,5 +61,7 @@ class InternalFault(SpeechError):
 
 def shown(value: object) -> str:
     """A value as an error message may show it: at most `SHOWN_CHARS` characters, quoted when it is text."""
-    text = repr(value) if isinstance(value, str) else str(value)
+    text = repr(value[:SHOWN_CHARS]) if isinstance(value, str) else str(value)
+    if isinstance(value, str) and len(value) > SHOWN_CHARS:
+        text += "…"
     return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"

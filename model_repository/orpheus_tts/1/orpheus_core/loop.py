@@ -1,5 +1,7 @@
 """A model that has fallen into a loop repeats the same frames for ever."""
 
+from collections import deque
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,7 +14,7 @@ class LoopGuard:
 
     def __init__(self, rule: LoopRule) -> None:
         self._rule = rule
-        self._recent: list[bytes] = []
+        self._recent: deque[bytes] = deque(maxlen=rule.max_period_frames)
         self._run_frames = [0] * (rule.max_period_frames + 1)
         """By period: how many frames in a row equal the one that many frames before."""
 
@@ -26,10 +28,10 @@ class LoopGuard:
     def _push_one(self, frame: npt.NDArray[np.int64]) -> bool:
         key = frame.tobytes()
         looping = False
-        for period in range(1, min(len(self._recent), self._rule.max_period_frames) + 1):
+        for period in range(1, len(self._recent) + 1):
             self._run_frames[period] = self._run_frames[period] + 1 if self._recent[-period] == key else 0
             looping = looping or self._is_loop(period)
-        self._recent = [*self._recent[1 - self._rule.max_period_frames :], key]
+        self._recent.append(key)
         return looping
 
     def _is_loop(self, period: int) -> bool:

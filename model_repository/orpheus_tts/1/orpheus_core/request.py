@@ -20,6 +20,7 @@ from orpheus_core.length import (
     frames_that_fit,
     prompt_tokens_bound,
 )
+from orpheus_core.normaliser import normalised
 from orpheus_core.prompt import cloning_prompt, preset_prompt
 from orpheus_core.sampling import RANGES, Generation, checked, checked_sampling
 from orpheus_core.text import clean_text
@@ -71,7 +72,7 @@ def parse_request(tensors: Tensors, checkpoints: tuple[Checkpoint, ...], *, prob
     return SpeechRequest(
         checkpoint=choice.checkpoint,
         generation=_generation(tensors, choice, text, reference, probe=probe),
-        trim_silence=bool(_scalar(tensors, "trim_silence", default=True)),
+        trim_silence=_scalar(tensors, "trim_silence", kinds="b", default=True),
         probe=probe,
     )
 
@@ -80,7 +81,7 @@ def _generation(
     tensors: Tensors, choice: Choice, text: str, reference: _Reference | None, *, probe: bool
 ) -> Generation:
     prompt = _prompt(choice, text, reference)
-    given = {field: float(tensors[field].flat[0]) for field in RANGES if field in tensors}
+    given = {field: number for field in RANGES if (number := _number(tensors, field)) is not None}
     return Generation(
         prompt=prompt,
         max_frames=_max_frames(tensors, choice.checkpoint, text, prompt_tokens=_prompt_tokens(text, choice, reference))
@@ -108,10 +109,9 @@ def _max_frames(tensors: Tensors, checkpoint: Checkpoint, text: str, *, prompt_t
     if fitting < 1:
         fix = f"shorten it, prompt and speech must fit {checkpoint.max_model_len} tokens"
         raise InvalidInput("text", f"about {prompt_tokens} tokens with the reference", fix)
-    if "max_seconds" not in tensors:
+    if (wanted := _number(tensors, "max_seconds")) is None:
         return min(budget_frames(checkpoint, text), fitting)
-    seconds = checked("max_seconds", float(tensors["max_seconds"].flat[0]), MIN_SECONDS, MAX_SECONDS)
-    return min(frames_in(seconds), fitting)
+    return min(frames_in(checked("max_seconds", wanted, MIN_SECONDS, MAX_SECONDS)), fitting)
 
 
 def _both_or_none(tensors: Tensors) -> bool:
@@ -123,7 +123,7 @@ def _both_or_none(tensors: Tensors) -> bool:
 
 
 def _reference(tensors: Tensors, choice: Choice) -> _Reference:
-    codes = tensors["reference_codes"].reshape(-1).astype(np.int64)
+    codes = _whole_numbers(tensors["reference_codes"])
     frames, rest = divmod(len(codes), TOKENS_PER_FRAME)
     if rest or not 0 < frames <= MAX_REFERENCE_FRAMES:
         fix = f"send whole frames of {TOKENS_PER_FRAME} codes, 1 to {MAX_REFERENCE_FRAMES} of them"
@@ -137,28 +137,45 @@ def _reference(tensors: Tensors, choice: Choice) -> _Reference:
 
 def _spoken(tensors: Tensors, field: str, choice: Choice) -> str:
     tags = choice.checkpoint.tags_of(choice.language)
-    text = _text(tensors, field) or ""
-    return clean_text(field, text, tags=tags, max_chars=choice.checkpoint.max_text_chars)
+    max_chars = choice.checkpoint.max_text_chars
+    text = clean_text(field, _text(tensors, field) or "", tags=tags, max_chars=max_chars)
+    # Cleaned again, since it may have grown beyond the cap, and whatever reaches the prompt has been looked at.
+    return clean_text(field, normalised(choice.checkpoint.normaliser, field, text), tags=tags, max_chars=max_chars)
 
 
 def _seed(tensors: Tensors) -> int | None:
-    if "seed" not in tensors:
-        return None
-    seed = int(tensors["seed"].flat[0])
-    if seed < 0:
+    seed: int | None = _scalar(tensors, "seed", kinds="iu", default=None)
+    if seed is not None and seed < 0:
         raise InvalidInput("seed", seed, "send 0 or more")
     return seed
 
 
 def _text(tensors: Tensors, field: str) -> str | None:
-    value = _scalar(tensors, field, default=None)
-    if value is None:
-        return None
+    value = _scalar(tensors, field, kinds="OSU", default=None)
+    if not isinstance(value, bytes):
+        return None if value is None else str(value)
     try:
-        return value.decode() if isinstance(value, bytes) else str(value)
+        return value.decode()
     except UnicodeDecodeError:
         raise InvalidInput(field, f"{len(value)} bytes that are not UTF-8", "send UTF-8") from None
 
 
-def _scalar(tensors: Tensors, field: str, *, default: Any) -> Any:
-    return tensors[field].flat[0] if field in tensors else default
+def _number(tensors: Tensors, field: str) -> float | None:
+    value = _scalar(tensors, field, kinds="fiu", default=None)
+    return None if value is None else float(value)
+
+
+def _whole_numbers(codes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    if codes.dtype.kind not in "iu":
+        raise InvalidInput("reference_codes", codes.dtype, "send whole numbers (INT32)")
+    return codes.reshape(-1).astype(np.int64)
+
+
+def _scalar(tensors: Tensors, field: str, *, kinds: str, default: Any) -> Any:
+    """The one value of an input, of one of numpy's `kinds` of types, as Python's own."""
+    if field not in tensors:
+        return default
+    tensor = tensors[field]
+    if tensor.size != 1 or tensor.dtype.kind not in kinds:
+        raise InvalidInput(field, f"{tensor.size} values of {tensor.dtype}", "send one value of the documented type")
+    return tensor.item()

@@ -25,6 +25,16 @@ START_LEAD_BELOW_RATE = 2.0
 START_LEAD_BELOW_RATE_SHORT_REACH = 1.1
 """The same for a codec whose reach is within one frame: its first chunk lasts a whole frame."""
 
+MIN_WAIT_S = 0.001
+"""A shorter wait is not worth it: what is left of it shrinks with every look."""
+
+STALL_S = 0.060
+"""A chunk that comes later than this is heard as a stall; a listener's own buffer covers less."""
+
+MOST_RESUMED_FRAMES = 8
+"""After stalls, at least so many frames make a chunk while the listener waits anyway. Each one is then decoded with 5/8 of
+a frame of context instead of five: a server that is too slow gets cheaper instead of dearer."""
+
 RATE_WINDOW_ARRIVALS = 16
 
 WAIT_FOR_FRAMES_S = math.inf
@@ -54,14 +64,16 @@ class ChunkSchedule:
         self._received_frames = self._taken_frames = self._sent_samples = 0
         self._play_start_s: float | None = None
         self._decode_s_per_frame = 0.0
+        self._resume_frames = 1
 
     def received(self, frames: int, now_s: float) -> None:
         """Frames have come from the language model."""
-        self._received_frames += frames
-        self._arrivals.append((now_s, self._received_frames))
+        if frames:
+            self._received_frames += frames
+            self._arrivals.append((now_s, self._received_frames))
 
     def decoded(self, padded_frames: int, took_s: float) -> None:
-        """A decode of so many frames, padding included, took so long."""
+        """A decode of so many frames, at least one, padding included, took so long."""
         cost_s = took_s / padded_frames
         self._decode_s_per_frame += (cost_s - self._decode_s_per_frame) * (0.3 if self._decode_s_per_frame else 1.0)
 
@@ -69,6 +81,10 @@ class ChunkSchedule:
         """Samples have gone to the listener."""
         if samples and self._play_start_s is None:
             self._play_start_s = now_s
+        elif samples and self._lead_s(now_s) < -STALL_S:
+            # The listener has waited as well, and plays on from here.
+            self._play_start_s = now_s - self._sent_samples / SAMPLE_RATE_HZ
+            self._resume_frames = min(2 * self._resume_frames, MOST_RESUMED_FRAMES)
         self._sent_samples += samples
 
     def decide(self, now_s: float) -> Decision:
@@ -76,19 +92,31 @@ class ChunkSchedule:
         pending_frames = self._received_frames - self._taken_frames
         if pending_frames == 0 or (self._taken_frames == 0 and pending_frames < self._start_frames()):
             return Decision(0, WAIT_FOR_FRAMES_S)
+        if pending_frames < self._resume_frames and self._lead_s(now_s) < -STALL_S:
+            return Decision(0, WAIT_FOR_FRAMES_S)
         spare_s = self._spare_s(pending_frames, now_s)
-        if spare_s > 0.0 and pending_frames < self.max_take_frames:
+        if pending_frames < self.max_take_frames and spare_s > max(MIN_WAIT_S, self._next_arrival_s(now_s)):
             return Decision(0, spare_s)
         take_frames = self._take(pending_frames, now_s)
         self._taken_frames += take_frames
         return Decision(take_frames)
 
     def rate(self) -> float:
-        """Frames per second of speech-time over the last arrivals, as a multiple of real time; infinite if unknown."""
+        """Speech-time per second over the last arrivals, as a multiple of real time; infinite if unknown."""
+        arrivals, frames, took_s = self._measured()
+        return frames / took_s / FRAMES_PER_SECOND if arrivals and took_s > 0.0 else math.inf
+
+    def _measured(self) -> tuple[int, int, float]:
+        """Arrivals after the first one that is remembered, their frames, and the seconds they took."""
+        if not self._arrivals:
+            return 0, 0, 0.0
         (first_s, first_frames), (last_s, last_frames) = self._arrivals[0], self._arrivals[-1]
-        if last_s <= first_s:
-            return math.inf
-        return (last_frames - first_frames) / (last_s - first_s) / FRAMES_PER_SECOND
+        return len(self._arrivals) - 1, last_frames - first_frames, last_s - first_s
+
+    def _next_arrival_s(self, now_s: float) -> float:
+        """Seconds until frames are expected; below 0 when they are late, 0 if unknown."""
+        arrivals, _, took_s = self._measured()
+        return self._arrivals[-1][0] + took_s / arrivals - now_s if arrivals else 0.0
 
     def _start_frames(self) -> int:
         lead = self._start_lead_frames if self.rate() < self._lead_below_rate else 0
@@ -101,10 +129,9 @@ class ChunkSchedule:
         return self._sent_samples / SAMPLE_RATE_HZ - (now_s - self._play_start_s)
 
     def _spare_s(self, pending_frames: int, now_s: float) -> float:
-        """How long one can wait for one more frame and still decode in time."""
-        next_frame_s = 1.0 / (self.rate() * FRAMES_PER_SECOND)
+        """How long a decode of what has come, and a frame more, can wait and still be in time."""
         decode_s = DECODE_SAFETY * self._decode_s_per_frame * self._bucket(pending_frames + 1)
-        return self._lead_s(now_s) - next_frame_s - decode_s - MARGIN_S
+        return self._lead_s(now_s) - decode_s - MARGIN_S
 
     def _take(self, pending_frames: int, now_s: float) -> int:
         """Everything when the listener is dry, else as many as fill a bucket best."""

@@ -14,6 +14,9 @@ BRACKETED = re.compile(r"<([^<>]*)>")
 
 WHITE_SPACE = re.compile(r"\s+")
 
+MAX_CHARS_READ = 8
+"""Times the cap: a longer text is refused unread, whatever of it is white space."""
+
 
 def clean_text(field: str, text: str, *, tags: tuple[str, ...], max_chars: int) -> str:
     """The text with runs of white space made single spaces, ready for the prompt.
@@ -21,13 +24,11 @@ def clean_text(field: str, text: str, *, tags: tuple[str, ...], max_chars: int) 
     Raises:
         InvalidInput: nothing to say, too long, a control character, or brackets that are no tag of the language.
     """
+    _refuse_longer(field, text, MAX_CHARS_READ * max_chars, max_chars=max_chars)
     spoken = WHITE_SPACE.sub(" ", _without_controls(field, text)).strip()
-    if not spoken:
+    if not _as_a_tokenizer_may_see(spoken).strip():
         raise InvalidInput(field, f"{len(text)} characters, none to speak", "send at least one word")
-    if len(spoken) > max_chars:
-        raise InvalidInput(
-            field, f"{len(spoken)} characters", f"send at most {max_chars} at once, longer text in pieces"
-        )
+    _refuse_longer(field, spoken, max_chars, max_chars=max_chars)
     _refuse_tokens(field, spoken, tags)
     return spoken
 
@@ -35,6 +36,11 @@ def clean_text(field: str, text: str, *, tags: tuple[str, ...], max_chars: int) 
 def spoken_length(text: str) -> tuple[int, int]:
     """Characters outside tags, and the number of tags."""
     return len(BRACKETED.sub("", text)), len(BRACKETED.findall(text))
+
+
+def _refuse_longer(field: str, text: str, limit: int, *, max_chars: int) -> None:
+    if len(text) > limit:
+        raise InvalidInput(field, f"{len(text)} characters", f"send at most {max_chars} at once, longer text in pieces")
 
 
 def _without_controls(field: str, text: str) -> str:

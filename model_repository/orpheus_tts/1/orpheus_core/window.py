@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from orpheus_core.checkpoint import Decoder
+from orpheus_core.errors import InternalFault
 from orpheus_core.layout import SAMPLES_PER_FRAME, TOKENS_PER_FRAME
 from orpheus_core.pcm import Pcm, no_samples, to_pcm
 from orpheus_core.tokens import Frames
@@ -47,6 +48,7 @@ class ExactWindow:
     def __init__(self, decode: DecodeWindow, decoder: Decoder) -> None:
         self._decode = decode
         self._buckets = decoder.bucket_frames
+        self._context_frames = context_frames(decoder)
         self._reach_samples = decoder.receptive_field_samples
         self._frames = no_frames()
         self._first_frame = 0
@@ -59,11 +61,15 @@ class ExactWindow:
         """Frames over all windows, padding included."""
 
     def push(self, frames: Frames) -> Pcm:
-        """Samples that became final with these frames [n, 7]."""
+        """Samples that became final with these frames [n, 7].
+
+        Raises:
+            InternalFault: the decoder's answer is no audio of the window's length.
+        """
         return self._run(frames, last=False)
 
     def flush(self, frames: Frames | None = None) -> Pcm:
-        """All the rest, after the speech's last frames [n, 7] if there are any left to push."""
+        """All the rest, after the speech's last frames [n, 7] if there are any left to push; raises as `push`."""
         return self._run(no_frames() if frames is None else frames, last=True)
 
     def _run(self, frames: Frames, *, last: bool) -> Pcm:
@@ -71,16 +77,37 @@ class ExactWindow:
         total_frames = self._first_frame + len(self._frames)
         chunks = []
         while self._sent_samples < self._final_samples(total_frames, last=last):
-            end_frame = min(total_frames, self._first_frame + self._buckets[-1])
+            end_frame = self._first_frame + self._next_length(total_frames - self._first_frame, last=last)
             chunks.append(self._decode_until(end_frame, last=last and end_frame == total_frames))
         return np.concatenate(chunks) if chunks else no_samples()
+
+    def _next_length(self, frames: int, *, last: bool) -> int:
+        """Real frames of the next window when so many are at hand."""
+        if last and frames <= self._buckets[-1]:
+            return self._tail(frames)[0]
+        return min(frames, self._buckets[-1])
+
+    def _tail(self, frames: int) -> tuple[int, int]:
+        """Real frames of the next window of a speech's last frames, and the length of all windows to come.
+
+        What hardly fills its bucket is cut in two, if that decodes less padding than it decodes twice.
+        """
+        whole = self._bucket(frames)
+        full = max((bucket for bucket in self._buckets if self._context_frames < bucket < frames), default=None)
+        if full is None:
+            return frames, whole
+        in_two = full + self._tail(frames - full + self._context_frames)[1]
+        return (full, in_two) if in_two < whole else (frames, whole)
+
+    def _bucket(self, frames: int) -> int:
+        return next(bucket for bucket in self._buckets if bucket >= frames)
 
     def _final_samples(self, end_frame: int, *, last: bool) -> int:
         return end_frame * SAMPLES_PER_FRAME - (0 if last else self._reach_samples)
 
     def _decode_until(self, end_frame: int, *, last: bool) -> Pcm:
         window = self._window(self._frames[: end_frame - self._first_frame])
-        audio = self._decode(window)
+        audio = _checked(self._decode(window), window)
         offset_samples = self._first_frame * SAMPLES_PER_FRAME
         final_samples = self._final_samples(end_frame, last=last)
         samples = audio[self._sent_samples - offset_samples : final_samples - offset_samples]
@@ -90,7 +117,7 @@ class ExactWindow:
 
     def _window(self, frames: Frames) -> Window:
         real_frames = len(frames)
-        length_frames = next(bucket for bucket in self._buckets if bucket >= real_frames)
+        length_frames = self._bucket(real_frames)
         self.windows += 1
         self.decoded_frames += real_frames
         self.padded_frames += length_frames
@@ -102,3 +129,12 @@ class ExactWindow:
         needed = max(0, (self._sent_samples - self._reach_samples) // SAMPLES_PER_FRAME)
         self._frames = self._frames[needed - self._first_frame :]
         self._first_frame = needed
+
+
+def _checked(audio: npt.NDArray[np.float32], window: Window) -> npt.NDArray[np.float32]:
+    expected_samples = len(window.codes) * SAMPLES_PER_FRAME
+    if audio.shape != (expected_samples,):
+        raise InternalFault(f"the decoder answered with {audio.size} samples instead of {expected_samples}")
+    if not np.isfinite(audio).all():
+        raise InternalFault("the decoder answered with samples that are no numbers")
+    return audio

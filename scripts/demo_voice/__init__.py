@@ -1,0 +1,1 @@
+"""The recipe of the demo voice: corpus, codec, language model, export, evaluation. See README.md."""

@@ -1,0 +1,184 @@
+"""The stages, each made from those before it."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from demo_voice import codec_training, export, lm_run
+from demo_voice.arguments import read_arguments
+from demo_voice.checkpoint import read_weights
+from demo_voice.codebook import CODEBOOK_FILE, Codebook
+from demo_voice.codebook_making import codebook, codebook_folder
+from demo_voice.codec_data import CodecData
+from demo_voice.corpus import Corpus
+from demo_voice.encoded import EncodedCorpus
+from demo_voice.errors import RecipeError
+from demo_voice.lm_run import Phase
+from demo_voice.lm_training import Training
+from demo_voice.sentences import all_texts
+from demo_voice.settings import CodebookSettings, CodecSettings, CorpusSettings, LmSettings
+from demo_voice.store import key
+
+TRUNK = "trunk"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings, and where their results lie."""
+
+    options: argparse.Namespace
+    corpus_settings: CorpusSettings = field(default_factory=CorpusSettings)
+    codebook_settings: CodebookSettings = field(default_factory=CodebookSettings)
+    codec_settings: CodecSettings = field(default_factory=CodecSettings)
+    lm_settings: LmSettings = field(default_factory=LmSettings)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        texts = all_texts(self.corpus_settings.seed)
+        return Corpus.under(self.options.cache, self.corpus_settings, texts)
+
+    @cached_property
+    def codebook(self) -> Codebook:
+        """The one that was made, or, at a warm start, the one that the release was trained with."""
+        given = self.options.warm_start
+        path = self.codebook_folder / CODEBOOK_FILE
+        if given and not path.exists():
+            Codebook.load(given / "codec" / CODEBOOK_FILE).save(path)
+        return codebook(self.options.cache, self.corpus, self.codebook_settings)
+
+    @property
+    def codebook_folder(self) -> Path:
+        return codebook_folder(self.options.cache, self.corpus, self.codebook_settings)
+
+    @property
+    def codec_folder(self) -> Path:
+        return Path(self.options.cache / f"codec-{key(self.codec_settings, self.codebook_folder.name)}")
+
+    @property
+    def lm_folder(self) -> Path:
+        return Path(self.options.cache / f"lm-{key(self.lm_settings, self.codebook_folder.name)}")
+
+    @property
+    def finish_name(self) -> str:
+        return f"finish-{self.options.trunk_steps}-{self.options.finish_steps}"
+
+    def encoded(self) -> EncodedCorpus:
+        return EncodedCorpus(self.codebook_folder / "encoded", self.corpus, self.codebook)
+
+
+def make_corpus(recipe: Recipe) -> None:
+    """Sentences, spoken."""
+    recipe.corpus.make(recipe.options.shards, recipe.options.workers)
+
+
+def make_codec(recipe: Recipe) -> None:
+    """Codebook, decoder, encoder."""
+    if codec_training.finished(recipe.codebook, recipe.codec_settings, recipe.codec_folder):
+        return
+    data = CodecData.read(recipe.corpus, recipe.codebook, recipe.codec_settings)
+    codec = codec_training.train(data, recipe.codebook, recipe.codec_settings, recipe.codec_folder, say)
+    shares = codec_training.agreement(codec.encoder, data.held_out)
+    say("encoder hears " + ", ".join(f"{share:.1%} of {name}" for name, share in shares.items()))
+
+
+def make_lm(recipe: Recipe) -> None:
+    """Trunk and finish of the language model."""
+    training = Training(recipe.encoded(), recipe.lm_settings)
+    if recipe.options.warm_start:
+        training.warm_start(read_weights(recipe.options.warm_start / "lm"))
+    snapshot = recipe.lm_folder / f"{TRUNK}-{recipe.options.trunk_steps}.pt"
+    if not snapshot.exists():
+        _grow_trunk(recipe, training, snapshot)
+    if recipe.options.finish_steps:
+        training.load(snapshot)
+        training.restart_count()
+        phase = Phase(name=recipe.finish_name, steps=recipe.options.finish_steps, falling=True)
+        lm_run.run(training, phase, recipe.lm_folder, say=say)
+
+
+def _grow_trunk(recipe: Recipe, training: Training, snapshot: Path) -> None:
+    """The trunk goes on under its own name; a finish starts from the snapshot."""
+    phase = Phase(name=TRUNK, steps=recipe.options.trunk_steps, falling=False)
+    lm_run.run(training, phase, recipe.lm_folder, say=say)
+    if training.step > phase.steps:
+        raise RecipeError(f"--trunk-steps: the trunk is at {training.step} already: ask for that many or more")
+    training.save(snapshot)
+
+
+def make_export(recipe: Recipe) -> None:
+    """The folder that is served. Without steps of a finish it is the trunk's, as far as it is."""
+    codec = codec_training.finished(recipe.codebook, recipe.codec_settings, recipe.codec_folder)
+    weights = recipe.lm_folder / f"{recipe.finish_name if recipe.options.finish_steps else TRUNK}.pt"
+    if codec is None or not weights.exists():
+        raise RecipeError(f"{weights}: not there, or no codec yet: run the stages codec and lm first")
+    state = torch.load(weights, weights_only=True)
+    spoken = CodecData.read(recipe.corpus, recipe.codebook, recipe.codec_settings).held_out
+    export.export(
+        state["average"], codec, recipe.lm_settings.shape, recipe.options.release, spoken=spoken,
+        codebook=recipe.codebook, facts=facts(recipe, state),
+    )  # fmt: skip
+    say(f"exported to {recipe.options.release}")
+
+
+def facts(recipe: Recipe, state: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings, and how much was trained on."""
+    settings: dict[str, Any] = {
+        "corpus": recipe.corpus_settings, "codebook": recipe.codebook_settings, "codec": recipe.codec_settings,
+        "lm": recipe.lm_settings,
+    }  # fmt: skip
+    return {
+        "settings": {name: asdict(value) for name, value in settings.items()},
+        "trunk_steps": recipe.options.trunk_steps if recipe.options.finish_steps else int(state["step"]),
+        "finish_steps": int(state["step"]) if recipe.options.finish_steps else 0,
+        "shards": state["shards"],
+        "longest_text_chars": max(map(len, recipe.corpus.texts.training)),
+        "torch": torch.__version__,
+    }
+
+
+def make_evaluation(recipe: Recipe) -> None:
+    """What a recogniser hears of the served voice."""
+    from demo_voice import evaluate  # noqa: PLC0415  (the recogniser takes seconds to import)
+
+    evaluate.evaluate(recipe, say=say)
+
+
+STAGES: Mapping[str, Callable[[Recipe], None]] = {
+    "corpus": make_corpus, "codec": make_codec, "lm": make_lm, "export": make_export, "evaluate": make_evaluation,
+}  # fmt: skip
+ALL = ("corpus", "codec", "lm", "export")
+
+
+def say(line: str) -> None:
+    """One line of progress."""
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status 1 and a sentence if a stage cannot be done."""
+    options = read_arguments(arguments)
+    # Small weights in a decaying training become denormal, which costs a hundredfold.
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
+    recipe = Recipe(options)
+    try:
+        for stage in ALL if options.stage == "all" else (options.stage,):
+            STAGES[stage](recipe)
+    except (RecipeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except lm_run.Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

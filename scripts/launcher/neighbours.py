@@ -1,0 +1,59 @@
+"""What runs beside Triton, so that speech can be had over HTTP and in rooms: the bridge, and a LiveKit server."""
+
+import argparse
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from launcher.bridge import BridgeOptions, BridgeServer
+from launcher.commands import say
+from launcher.livekit import LiveKitPorts, LiveKitServer, LiveKitServerOptions, find_livekit
+from launcher.paths import Home
+from launcher.ports import LOOPBACK, is_port_free
+from launcher.server import TritonServer
+
+CONFIGURED = ("LIVEKIT_URL", "ORCHESTRATOR_URL")
+"""With one of these set, rooms are somebody else's LiveKit."""
+
+
+@contextmanager
+def beside(server: TritonServer, options: argparse.Namespace, home: Home) -> Iterator[BridgeServer]:
+    """The bridge, as long as the context lasts; a LiveKit server too, unless one is configured or none is found.
+
+    Raises:
+        LaunchError: one of them does not start.
+    """
+    with contextlib.ExitStack() as running:
+        livekit = _livekit(home)
+        if livekit:
+            running.enter_context(livekit)
+            told = livekit.variables
+            key, secret = told["LIVEKIT_API_KEY"], told["LIVEKIT_API_SECRET"]
+            say(f"LiveKit {livekit.url}, key {key}, secret {secret} (for this run)")
+        yield running.enter_context(_bridge(server, options, home, livekit.variables if livekit else {}))
+
+
+def _livekit(home: Home) -> LiveKitServer | None:
+    if any(os.environ.get(name) for name in CONFIGURED):
+        return None
+    program = find_livekit(os.environ)
+    if program is None:
+        say(f"No LiveKit: set {CONFIGURED[0]}, or put livekit-server on PATH, to speak into rooms")
+        return None
+    usual = LiveKitPorts()
+    ports = usual if is_port_free(LOOPBACK, usual.http) else LiveKitPorts.free()
+    return LiveKitServer(LiveKitServerOptions(program=program, home=home, ports=ports))
+
+
+def _bridge(server: TritonServer, options: argparse.Namespace, home: Home, told: Mapping[str, str]) -> BridgeServer:
+    return BridgeServer(
+        BridgeOptions(
+            home=home,
+            triton_url=server.grpc_url,
+            triton_metrics_url=server.metrics_url,
+            host=options.host,
+            port=options.bridge_port,
+            variables=told,
+        )
+    )

@@ -1,0 +1,1 @@
+"""vLLM behind the contract of Triton's vLLM backend."""

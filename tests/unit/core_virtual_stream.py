@@ -1,0 +1,115 @@
+"""One stream in virtual time: a language model that writes at a given rate, the schedule, the window, a listener."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from orpheus_core.checkpoint import Decoder
+from orpheus_core.layout import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, TOKENS_PER_FRAME
+from orpheus_core.schedule import ChunkSchedule
+from orpheus_core.tokens import Frames
+from orpheus_core.window import ExactWindow, Window
+
+SNAC = Decoder()
+SHORT_REACH = Decoder(receptive_field_samples=SAMPLES_PER_FRAME)
+LISTENER_BUFFER_S = 0.060
+MOST_LOOKS_PER_FRAME = 4
+
+
+def steady(rate: float, frames: int, *, jitter_s: float = 0.0, seed: int = 0) -> list[float]:
+    """When each frame arrives: `rate` times real time, each late by up to `jitter_s`."""
+    late_s = np.random.default_rng(seed).uniform(0.0, jitter_s, frames)
+    even_s = np.arange(1, frames + 1) / (rate * FRAMES_PER_SECOND)
+    return [float(at_s) for at_s in np.sort(even_s + late_s)]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Frames over some windows."""
+
+    decoded: int = 0
+    padded: int = 0
+    sent: float = 0.0
+
+    @property
+    def ratio(self) -> float:
+        """Decoded for each one sent, the real ones of each window."""
+        return self.decoded / self.sent
+
+    @property
+    def padded_ratio(self) -> float:
+        """The same with the padding."""
+        return self.padded / self.sent
+
+
+@dataclass
+class VirtualStream:
+    """Runs when it is made; the attributes tell what happened."""
+
+    arrivals_s: Sequence[float]
+    decoder: Decoder = SNAC
+    decode_s_per_frame: float = 0.0005
+    start_lead_frames: int = 1
+    takes: list[int] = field(default_factory=list)
+    """New frames of each chunk."""
+    stalls: int = 0
+    """Chunks that came later than a listener's buffer lasts."""
+    late: Tally = field(default_factory=Tally)
+    """What was decoded once the first second had been sent."""
+    looks: int = 0
+
+    def __post_init__(self) -> None:
+        self._now_s = 0.0
+        self._arrived = self._taken = self._sent_samples = 0
+        self._play_start_s = 0.0
+        self._schedule = ChunkSchedule(self.decoder, start_lead_frames=self.start_lead_frames)
+        self._window = ExactWindow(self._decode, self.decoder)
+        while self._taken < len(self.arrivals_s):
+            self._step()
+
+    def _step(self) -> None:
+        self.looks += 1
+        assert self.looks <= MOST_LOOKS_PER_FRAME * len(self.arrivals_s), "the schedule spins"
+        self._arrive()
+        if self._arrived == len(self.arrivals_s):
+            self._chunk(self._arrived - self._taken, last=True)
+            return
+        decision = self._schedule.decide(self._now_s)
+        if decision.take_frames:
+            self._chunk(decision.take_frames, last=False)
+        else:
+            self._now_s = min(self._now_s + decision.wait_s, self.arrivals_s[self._arrived])
+
+    def _arrive(self) -> None:
+        while self._arrived < len(self.arrivals_s) and self.arrivals_s[self._arrived] <= self._now_s:
+            self._schedule.received(1, self.arrivals_s[self._arrived])
+            self._arrived += 1
+
+    def _chunk(self, frames: int, *, last: bool) -> None:
+        window, is_late = self._window, self._sent_samples > SAMPLE_RATE_HZ
+        decoded, padded = window.decoded_frames, window.padded_frames
+        codes: Frames = np.zeros((frames, TOKENS_PER_FRAME), dtype=np.int64)
+        samples = len(window.flush(codes) if last else window.push(codes))
+        self.takes.append(frames)
+        self._taken += frames
+        self._hear(samples)
+        if is_late:
+            self.late.decoded += window.decoded_frames - decoded
+            self.late.padded += window.padded_frames - padded
+            self.late.sent += samples / SAMPLES_PER_FRAME
+
+    def _decode(self, window: Window) -> npt.NDArray[np.float32]:
+        took_s = len(window.codes) * self.decode_s_per_frame
+        self._now_s += took_s
+        self._schedule.decoded(len(window.codes), took_s)
+        return np.zeros(len(window.codes) * SAMPLES_PER_FRAME, dtype=np.float32)
+
+    def _hear(self, samples: int) -> None:
+        if self._sent_samples == 0:
+            self._play_start_s = self._now_s
+        dry_s = self._play_start_s + self._sent_samples / SAMPLE_RATE_HZ
+        self.stalls += self._now_s > dry_s + LISTENER_BUFFER_S
+        self._schedule.sent(samples, self._now_s)
+        self._sent_samples += samples
