@@ -91,11 +91,19 @@ async def test_a_model_that_fails_ends_the_stream(raw: Wire, code: str, status: 
     assert (await raw.status(request(script)))[:2] == (status, sentence)
 
 
-async def test_a_model_that_fails_in_the_middle_ends_the_stream(raw: Wire) -> None:
-    script = Script(frames=30, fault="error", at=20, stream=2)
-    answer = await raw.read(request(script))
-    assert_failed(answer, "engine: the language model broke off")
-    assert_prefix(answer, script)
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [("INTERNAL", "orpheus_llm failed"), ("UNAVAILABLE", "engine: orpheus_llm is not available")],
+)
+async def test_a_model_that_fails_in_the_middle_ends_that_stream_alone(raw: Wire, code: str, sentence: str) -> None:
+    failing = [Script(frames=30, rate=250, fault="error", code=code, at=9 + n, stream=2000 + n) for n in range(4)]
+    whole = [Script(frames=30, rate=250, stream=2100 + n) for n in range(4)]
+    *failed, a, b, c, d = await asyncio.gather(*(raw.read(request(script)) for script in (*failing, *whole)))
+    for answer, script in zip(failed, failing, strict=True):
+        assert_failed(answer, sentence)
+        assert_prefix(answer, script)
+    for answer, script in zip((a, b, c, d), whole, strict=True):
+        assert np.array_equal(answer.audio, script.samples())
 
 
 async def test_a_model_that_says_nothing_produced_no_speech(raw: Wire) -> None:

@@ -63,3 +63,12 @@ def test_pure_silence_within_the_limit_is_left_out_whole() -> None:
 def test_the_onset_is_that_of_the_first_audible_block() -> None:
     assert first_audible_sample(speech(500, 10)) == 480
     assert first_audible_sample(speech(500, 0)) is None
+
+
+def test_the_loudest_negative_sample_is_heard_and_empty_chunks_change_nothing() -> None:
+    stage = SilenceTrim()
+    loudest = np.full(1, np.iinfo(np.int16).min, dtype=np.int16)
+    parts = [stage.push(part) for part in (loudest[:0], np.zeros(479, dtype=np.int16), loudest[:0], loudest)]
+    np.testing.assert_array_equal(np.concatenate([*parts, stage.flush()]), [*[0] * 239, loudest[0]])
+    assert stage.heard
+    assert stage.trimmed_samples == 240

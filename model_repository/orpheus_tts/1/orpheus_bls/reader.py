@@ -7,7 +7,7 @@ from typing import Protocol
 
 from orpheus_bls.mailbox import Completion, Mailbox
 from orpheus_bls.report import FinishReason
-from orpheus_core.errors import EngineUnavailable
+from orpheus_core.errors import EngineUnavailable, SpeechError
 from orpheus_core.loop import LoopGuard
 from orpheus_core.request import SpeechRequest
 from orpheus_core.tokens import TokenParser
@@ -68,14 +68,18 @@ class Reader:
             SpeechError: the language model failed before the speech was complete.
         """
         finish_reason = None
-        for delta in self._child.deltas(patience_s):
-            finish_reason = delta.finish_reason or finish_reason
-            if delta.text and not self.completed and self._is_looping(delta.text):
-                self._complete("loop")
-                stop()
+        try:
+            for delta in self._child.deltas(patience_s):
+                finish_reason = delta.finish_reason or finish_reason
+                if delta.text and not self.completed and self._is_looping(delta.text):
+                    self._complete("loop")
+                    stop()
+        except SpeechError:
+            if not self.completed:
+                raise
         if self.completed:
             return
-        # The error of a call that has answered before is lost in Triton 24.10: what is left is an end without a reason.
+        # The error of a streamed call may be lost in Triton: what is left is an end without a reason.
         if finish_reason not in ("stop", "length"):
             raise EngineUnavailable("the language model broke off")
         self._complete("length" if finish_reason == "length" else "stop")
@@ -85,9 +89,12 @@ class Reader:
         frames = self._parser.push(text)[: self._max_frames - self._frames]
         if not len(frames):
             return False
-        self._frames += len(frames)
-        self._mailbox.put(frames, now_s)
-        return self._guard.push(frames)
+        # A speech is cut at the same frame however its tokens came.
+        looped = next((index for index, frame in enumerate(frames) if self._guard.push(frame[None])), None)
+        spoken = frames if looped is None else frames[: looped + 1]
+        self._frames += len(spoken)
+        self._mailbox.put(spoken, now_s)
+        return looped is not None
 
     def _complete(self, reason: FinishReason) -> None:
         self._parser.flush()

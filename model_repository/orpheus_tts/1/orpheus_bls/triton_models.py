@@ -150,8 +150,8 @@ class StreamedCall(LanguageModel):
 class FetchedCall(LanguageModel):
     """One generation of the local vLLM backend, fetched piece by piece, each piece by a call with one response.
 
-    Up to Triton 24.10 an error that comes to a nested decoupled call may be read as somebody else's, and in all versions
-    so far a process freezes when a second response to one call meets the first to another (`docs/adr`).
+    Up to Triton 24.10 an error that comes to a nested decoupled call may be read as somebody else's, and in all
+    versions so far a process freezes when a second response to one call meets the first to another (`docs/adr`).
     """
 
     def deltas(self, patience_s: Callable[[], float]) -> Iterator[Delta]:

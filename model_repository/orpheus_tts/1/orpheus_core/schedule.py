@@ -32,8 +32,8 @@ STALL_S = 0.060
 """A chunk that comes later than this is heard as a stall; a listener's own buffer covers less."""
 
 MOST_RESUMED_FRAMES = 8
-"""After stalls, at least so many frames make a chunk while the listener waits anyway. Each one is then decoded with 5/8 of
-a frame of context instead of five: a server that is too slow gets cheaper instead of dearer."""
+"""After stalls, at least so many frames make a chunk while the listener waits anyway. Each one is then decoded with 5/8
+of a frame of context instead of five: a server that is too slow gets cheaper instead of dearer."""
 
 RATE_WINDOW_ARRIVALS = 16
 
