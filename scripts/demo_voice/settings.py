@@ -46,8 +46,8 @@ class CodecSettings:
     """First shards of each voice that the codec learns from: their audio is kept."""
     held_out_sentences: int = 40
     """Last ones of these shards of each voice, that measure it."""
-    decoder_steps: int = 1500
-    encoder_steps: int = 700
+    decoder_steps: int = 1300
+    encoder_steps: int = 300
     batch: int = 12
     crop_frames: int = 12
     learning_rate: float = 2e-3

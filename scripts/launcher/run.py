@@ -135,7 +135,7 @@ def _serve(server: TritonServer, bridge: BridgeServer | None = None) -> None:
     if bridge:
         say(f"Bridge {bridge.url}; log {bridge.log_path}. Try:\n{EXAMPLE.format(url=bridge.url)}")
     say("Ctrl-C ends it.")
-    servers = [server, bridge] if bridge else [server]
+    servers: list[TritonServer | BridgeServer] = [server, bridge] if bridge else [server]
     try:
         while all(each.exit_code() is None for each in servers):
             time.sleep(DEATH_CHECK_INTERVAL_S)

@@ -24,6 +24,10 @@ GRACE_S = EXIT_TIMEOUT_S + 10.0
 """Triton's own time to finish requests, and time to unload its models."""
 
 POLL_INTERVAL_S = 0.1
+BACKENDS, REPOSITORY = "backends", "repository"
+"""In the run's folder, where Triton works: it starts Python models by a shell without quoting their paths, so it gets
+these relative ones, whatever signs the data home's name has."""
+
 SERVER_VARIABLES = {
     # vLLM's sockets lie in the run's folder, which is every process's working directory: a relative name is short
     # enough for a socket wherever the data home is, and goes with the folder.
@@ -142,10 +146,11 @@ class TritonServer:
 
     def _order(self, run: Run) -> Order:
         options = self._options
-        backends = _assemble_backends(run.folder / "backends", options)
+        _assemble_backends(run.folder / BACKENDS, options)
+        (run.folder / REPOSITORY).symlink_to(options.repository.resolve())
         flags = options.flags.local(
-            repository=options.repository,
-            backends=backends,
+            repository=Path(REPOSITORY),
+            backends=Path(BACKENDS),
             host=options.host,
             ports=options.ports,
             shared_memory_prefix=run.shared_memory_prefix,
@@ -175,7 +180,7 @@ class TritonServer:
         return LOOPBACK if self._options.host == "0.0.0.0" else self._options.host  # noqa: S104  (compared, not bound)
 
 
-def _assemble_backends(folder: Path, options: ServerOptions) -> Path:
+def _assemble_backends(folder: Path, options: ServerOptions) -> None:
     """Triton looks up every backend under one folder: the python one from its wheel, copies of ours beside it."""
     python = folder / "python"
     python.mkdir(parents=True)
@@ -185,4 +190,3 @@ def _assemble_backends(folder: Path, options: ServerOptions) -> Path:
     for backend in options.backends.iterdir():
         if (backend / "model.py").exists():
             shutil.copytree(backend, folder / backend.name, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder

@@ -1,15 +1,18 @@
 """scripts/run as a user starts it, from the models on (the environments are made by scripts/test)."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import wave
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ import pytest
 from launcher.environments import SERVER_CPU, existing_server_environment
 from launcher.paths import Home
 from launcher.ports import Ports
-from launcher.processes import SHARED_MEMORY, all_processes
+from launcher.processes import SHARED_MEMORY, all_processes, shared_memory_of
 from launcher.server_environment import OVERRIDE
 from orpheus_core.layout import SAMPLE_RATE_HZ
 
@@ -25,6 +28,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 START_TIMEOUT_S = 600.0
 STOP_TIMEOUT_S = 60.0
+SERVING = "Ctrl-C ends it"
+WAV_HEADER_BYTES = 44
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +52,11 @@ def nothing_left(home: Home) -> Iterator[None]:
     files = set(SHARED_MEMORY.iterdir())
     yield
     assert not list(home.runs.glob("*"))
-    assert not {path for path in set(SHARED_MEMORY.iterdir()) - files if path.name.startswith("orpheus-")}
+    new = {path for path in set(SHARED_MEMORY.iterdir()) - files if path.name.startswith("orpheus-")}
+    # Servers of other data homes may run beside this test: theirs are in use.
+    assert not new - shared_memory_of(all_processes())
     assert not [pid for pid in all_processes() if str(home.runs) in working_directory(pid)]
+    assert not [pid for pid in all_processes() if str(home.root) in command_line(pid)]
 
 
 def working_directory(pid: int) -> str:
@@ -85,8 +93,9 @@ def command(home: Home, *arguments: str) -> list[str]:
 
 
 def ports() -> list[str]:
-    free = Ports.free()
-    return ["--port", str(free.grpc), "--metrics-port", str(free.metrics), "--http-port", str(free.http)]
+    free, bridge = Ports.free(), Ports.free()
+    own = ["--port", str(free.grpc), "--metrics-port", str(free.metrics), "--http-port", str(free.http)]
+    return [*own, "--bridge-port", str(bridge.grpc)]
 
 
 def test_once_speaks_a_sentence_into_a_file(home: Home, variables: dict[str, str], tmp_path: Path) -> None:
@@ -120,11 +129,30 @@ def test_two_starts_at_once_both_speak(home: Home, variables: dict[str, str], tm
         assert out.stat().st_size > SAMPLE_RATE_HZ
 
 
+def test_it_ends_with_a_url_that_speaks(home: Home, variables: dict[str, str]) -> None:
+    with started(home, variables, until=SERVING) as launcher:
+        told = cast("list[str]", launcher.args)
+        url = f"http://127.0.0.1:{told[told.index('--bridge-port') + 1]}"
+        asked = {"model": "orpheus", "voice": "leo", "input": "The kettle is on.", "response_format": "wav"}
+        request = urllib.request.Request(
+            f"{url}/v1/audio/speech", json.dumps(asked).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            samples = np.frombuffer(answer.read()[WAV_HEADER_BYTES:], dtype=np.int16)
+        with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
+            health = json.load(answer)
+        launcher.terminate()
+        assert launcher.wait(STOP_TIMEOUT_S) == 128 + signal.SIGTERM
+    assert samples.size > SAMPLE_RATE_HZ // 2
+    assert np.abs(samples).max() > 0.05 * np.iinfo(np.int16).max
+    assert (health["status"], health["mode"], health["db_own_tables"]) == ("ok", "orpheus_tts", True)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_a_serving_launcher_ends_with_everything(
     number: signal.Signals, status: int, home: Home, variables: dict[str, str]
 ) -> None:
-    with started(home, variables, until="Serving") as launcher:
+    with started(home, variables, until=SERVING) as launcher:
         launcher.send_signal(number)
         assert launcher.wait(STOP_TIMEOUT_S) == status
     deadline = time.monotonic() + STOP_TIMEOUT_S

@@ -86,7 +86,8 @@ def environment() -> ServerEnvironment:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home")
+    """Its name would be several commands to a shell."""
+    return Home(tmp_path / "a home; with (signs)")
 
 
 def repository(parent: Path, source: str) -> Path:
@@ -189,9 +190,11 @@ def test_what_a_killed_supervisor_leaves_the_next_start_removes(
         assert launcher.stdout is not None
         mess = Mess(Path(launcher.stdout.readline().strip()))
         wait_until(lambda: any(mess.memory.name in ledger.read_text() for ledger in home.runs.glob(f"*/{LEDGER}")))
-        for child in psutil.Process(launcher.pid).children():
-            child.kill()
+        supervisors = psutil.Process(launcher.pid).children()
+        for supervisor in supervisors:
+            supervisor.kill()
         launcher.kill()
+        psutil.wait_procs(supervisors, timeout=END_TIMEOUT_S)
     assert mess.is_there()
     with TritonServer(given) as server:
         assert mess.is_gone()

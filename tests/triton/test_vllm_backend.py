@@ -19,7 +19,7 @@ from launcher.paths import MODEL_SOURCES, Home
 from launcher.ports import Ports
 from launcher.server import ServerOptions, TritonServer
 from launcher.server_environment import ServerEnvironment
-from triton.vllm_wire import WAIT_S, Exchange, Wire, wire
+from triton.vllm_wire import FETCH, WAIT_S, Exchange, Reply, Wire, wire
 
 pytestmark = pytest.mark.triton
 
@@ -131,6 +131,21 @@ def endless(llm: Wire, request_id: str = "") -> Exchange:
     return llm.start("go on", stream=True, sampling=sampling(LONGEST), request_id=request_id)
 
 
+def told(reply: Reply) -> tuple[str, str]:
+    """Text and finish reason of a fetch, which gets one response with FINAL whatever becomes of it."""
+    assert (reply.code, len(reply.texts), reply.finals) == (None, 1, 1)
+    (reason,) = reply.finish_reasons
+    return reply.text, reason
+
+
+async def seated(llm: Wire) -> list[Exchange]:
+    """As many endless streams as the engine works on at once, all of them begun."""
+    streams = [endless(llm, f"seated {number}") for number in range(SEATS)]
+    for stream in streams:
+        await stream.first()
+    return streams
+
+
 def figures(server: TritonServer) -> dict[str, float]:
     """The sum of each of vLLM's metrics."""
     with urllib.request.urlopen(server.metrics_url, timeout=10) as page:  # noqa: S310  (our own server)
@@ -215,6 +230,7 @@ async def test_bad_sampling_is_told(llm: Wire, sampling_parameters: str, message
         ("hello", {"embedding_request": "{}"}, "embedding_request: b'{}': this backend generates only"),
         ("", {"parameters": {"cancel": True}}, "request_id: empty: send the id"),
         ("", {"parameters": {"cancel": "yes"}}, "parameter cancel: 'yes': send true"),
+        ("hello", {"parameters": {"fetch": "yes"}}, "parameter fetch: 'yes': send true"),
     ],
 )
 async def test_bad_requests_are_told_and_disturb_nobody(
@@ -257,16 +273,14 @@ async def test_a_cancelled_stream_leaves_the_engine(server: TritonServer, llm: W
 
 
 async def test_a_queued_request_can_be_cancelled_and_the_others_go_on(server: TritonServer, llm: Wire) -> None:
-    seated = [endless(llm, f"seated {number}") for number in range(SEATS)]
-    for stream in seated:
-        await stream.first()
+    streams = await seated(llm)
     queued = endless(llm, "queued")
     await until(lambda: figures(server)["vllm:num_requests_waiting"] == 1)
     await llm.ask("", request_id="queued", parameters={"cancel": True})
     reply = await queued.rest()
     assert (reply.code, reply.texts) == (grpc.StatusCode.CANCELLED, [])
     await until(lambda: figures(server)["vllm:num_requests_waiting"] == 0)
-    for stream in seated:
+    for stream in streams:
         await stream.first()
         stream.call.cancel()
 
@@ -278,6 +292,85 @@ async def test_a_cancel_that_comes_first_ends_one_request(llm: Wire) -> None:
     assert (await endless(llm, "later").rest()).code is grpc.StatusCode.CANCELLED
     assert time.monotonic() - started < 5
     assert (await llm.ask("hello", stream=True, sampling=sampling(3), request_id="later")).finals == 1
+
+
+async def test_fetched_text_is_the_streamed_one(llm: Wire) -> None:
+    options = {"stream": True, "sampling": sampling(200, seed=7), "return_num_output_tokens": True}
+    streamed = await llm.ask("hello", return_finish_reason=True, **options)
+    pieces = [await llm.fetch("hello", "fetched", **options)]
+    while told(pieces[-1])[1] == "None":
+        pieces.append(await llm.fetch("", "fetched", return_num_output_tokens=True))
+    assert "".join(told(each)[0] for each in pieces) == streamed.text
+    assert told(pieces[-1])[1] == streamed.finish_reasons[-1] == "length"
+    assert sum(each.tokens[0] for each in pieces) == 200
+    assert len(pieces) > 1
+    assert told(await llm.fetch("", "fetched")) == ("", "error:NOT_FOUND")
+
+
+async def test_fetches_side_by_side_are_not_mixed_up(llm: Wire) -> None:
+    async def fetched(seed: int) -> str:
+        text, reason = told(await llm.fetch("hello", f"side {seed}", stream=True, sampling=sampling(60, seed)))
+        while reason == "None":
+            more, reason = told(await llm.fetch("", f"side {seed}"))
+            text += more
+        return text
+
+    alone = [(await llm.ask("hello", stream=True, sampling=sampling(60, seed))).text for seed in (1, 2, 3)]
+    together = await asyncio.gather(*(fetched(seed) for seed in (1, 2, 3)))
+    # Batches of another size may round otherwise, so a token may be another one; the neighbour's text would be.
+    assert [text[:20] for text in together] == [text[:20] for text in alone]
+    assert len(set(together)) == 3
+
+
+async def test_a_cancel_call_ends_a_fetched_stream(server: TritonServer, llm: Wire) -> None:
+    assert told(await llm.fetch("go on", "victim", stream=True, sampling=sampling(LONGEST)))[1] == "None"
+    answer = await llm.ask("", request_id="victim", parameters={"cancel": True})
+    assert (answer.code, answer.texts, answer.finals) == (None, [], 1)
+    assert told(await llm.fetch("", "victim"))[1] == "error:CANCELLED"
+    assert told(await llm.fetch("", "victim")) == ("", "error:NOT_FOUND")
+    await until(lambda: figures(server)["vllm:num_requests_running"] == 0)
+
+
+@pytest.mark.parametrize("how", ["call", "leave"])
+async def test_a_fetch_that_waits_can_be_cancelled(server: TritonServer, llm: Wire, how: str) -> None:
+    streams = await seated(llm)
+    waiting = llm.start("go on", stream=True, sampling=sampling(LONGEST), request_id="waiting", parameters=FETCH)
+    await until(lambda: figures(server)["vllm:num_requests_waiting"] == 1)
+    assert told(await llm.fetch("", "waiting")) == ("", "error:ALREADY_EXISTS")
+    if how == "call":
+        await llm.ask("", request_id="waiting", parameters={"cancel": True})
+        assert told(await waiting.rest()) == ("", "error:CANCELLED")
+    else:
+        waiting.call.cancel()
+    await until(lambda: figures(server)["vllm:num_requests_waiting"] == 0)
+    for stream in streams:
+        stream.call.cancel()
+
+
+@pytest.mark.parametrize(
+    ("text", "request_id", "options", "code"),
+    [
+        ("hello", "bad", {"sampling": '{"voice": "tara"}'}, "INVALID_ARG"),
+        ("hello", "bad", {"sampling": '{"stop_token_ids": [70000]}'}, "INVALID_ARG"),
+        ("hello", "bad", {"image": "aGk="}, "INVALID_ARG"),
+        (b"\xff", "bad", {}, "INVALID_ARG"),
+        ("x" * LONGEST, "bad", {}, "INVALID_ARG"),
+        ("hello", "", {}, "INVALID_ARG"),
+        ("", "", {}, "INVALID_ARG"),
+        ("", "never begun", {}, "NOT_FOUND"),
+    ],
+)
+async def test_no_error_is_sent_to_a_fetch(
+    llm: Wire, text: str | bytes, request_id: str, options: dict[str, str], code: str
+) -> None:
+    assert told(await llm.fetch(text, request_id, stream=True, **options)) == ("", f"error:{code}")
+
+
+async def test_an_id_that_is_used_again_means_the_new_generation(server: TritonServer, llm: Wire) -> None:
+    await llm.fetch("go on", "again", stream=True, sampling=sampling(LONGEST))
+    whole = await llm.fetch("hello", "again", exclude_input_in_output=True, sampling=sampling(5))
+    assert told(whole)[1] == "length"
+    await until(lambda: figures(server)["vllm:num_requests_running"] == 0)
 
 
 async def test_the_figures_add_up(server: TritonServer, llm: Wire) -> None:
@@ -302,15 +395,16 @@ async def test_neither_prompt_nor_text_is_logged(server: TritonServer, llm: Wire
 
 
 async def test_a_dead_engine_ends_every_request_and_triton_lives(server: TritonServer, llm: Wire) -> None:
-    streams = [endless(llm) for _ in range(SEATS)]
-    for stream in streams:
-        await stream.first()
+    streams = await seated(llm)
     streams.append(endless(llm))
-    await until(lambda: figures(server)["vllm:num_requests_waiting"] == 1)
+    waiting = llm.start("go on", stream=True, request_id="waiting", parameters=FETCH)
+    await until(lambda: figures(server)["vllm:num_requests_waiting"] == 2)
     next(process for process in engine_processes() if "EngineCore" in process.name()).kill()
     replies = await asyncio.gather(*(stream.rest() for stream in streams))
     assert [reply.code for reply in replies] == [grpc.StatusCode.UNAVAILABLE] * (SEATS + 1)
+    assert told(await waiting.rest()) == ("", "error:UNAVAILABLE")
     started = time.monotonic()
+    assert told(await llm.fetch("hello", "late", stream=True)) == ("", "error:UNAVAILABLE")
     late = await llm.ask("hello", stream=True, sampling=sampling(3))
     assert (late.code, late.details) == (grpc.StatusCode.UNAVAILABLE, "engine: the language model's engine is dead")
     assert time.monotonic() - started < 1

@@ -16,6 +16,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 MODEL = "orpheus_llm"
 WAIT_S = 60.0
 REAL_STATUS = (("triton_grpc_error", "true"),)
+FETCH = {"fetch": True}
 
 
 @dataclass(slots=True)
@@ -94,6 +95,10 @@ class Wire:
     async def ask(self, text: str | bytes | None, **options: Any) -> Reply:
         """A request and its whole answer."""
         return await self.start(text, **options).rest()
+
+    async def fetch(self, text: str | bytes, request_id: str, **options: Any) -> Reply:
+        """One piece: the first with a text, what came since with none."""
+        return await self.ask(text, request_id=request_id, parameters=FETCH, **options)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ import triton_python_backend_utils as pb_utils
 from llm_backend import contract
 from llm_backend.answer import TritonAnswer
 from llm_backend.cores import bound_threads
-from llm_backend.courier import Courier
-from llm_backend.errors import EngineDown, EngineFault, RequestError
-from llm_backend.fetches import FetchedAnswer, Fetches
+from llm_backend.courier import Call, Courier
+from llm_backend.errors import EngineDown, EngineFault, InvalidInput, RequestError
+from llm_backend.fetches import FetchedAnswer, Fetches, refuse
 from llm_backend.jobs import Answer, Job
 from llm_backend.metrics import Reporter, Statistics
-from llm_backend.request import Extras, Inputs, is_cancel, is_fetch, read_generation
+from llm_backend.request import Extras, Generation, Inputs, is_cancel, is_fetch, read_extras, read_generation
 from llm_backend.streams import Streams
 
 ARGUMENTS_FILE = "model.json"
@@ -65,15 +66,11 @@ class TritonPythonModel:
     def execute(self, requests: Sequence[Any]) -> None:
         """Takes requests over; they are answered from elsewhere."""
         for request in requests:
-            if (answer := self._answer(request)) is None:
-                continue
+            answer = TritonAnswer(request.get_response_sender())
             try:
                 self._accept(request, answer)
-            except RequestError as error:
-                self._courier.post(partial(answer.fail, error))
             except Exception as error:  # this request's, whatever it is
-                logger.error("request_unreadable error=%s", type(error).__name__)
-                self._courier.post(partial(answer.fail, EngineFault("engine: the request cannot be read")))
+                self._courier.post(partial(answer.fail, _told(error)))
 
     def is_ready(self) -> bool:
         """Asked by newer servers; without it a dead engine shows in the answers alone."""
@@ -92,33 +89,53 @@ class TritonPythonModel:
         # Else the interpreter's end searches torch's objects again and again, for longer than Triton waits.
         gc.freeze()
 
-    def _answer(self, request: Any) -> Answer | None:
-        """How the request is to be answered; None if it goes on with another one."""
-        direct = TritonAnswer(request.get_response_sender())
-        if not is_fetch(request.parameters()):
-            return direct
-        direct.shape(Extras(finish_reason=True), "")
-        if not _inputs(request).get("text_input"):
-            self._courier.post(partial(self._fetches.proceed, request.request_id(), direct))
-            return None
-        fetched = FetchedAnswer()
-        self._courier.post(partial(self._fetches.begin, request.request_id(), fetched, direct))
-        return fetched
-
-    def _accept(self, request: Any, answer: Answer) -> None:
+    def _accept(self, request: Any, answer: TritonAnswer) -> None:
         parameters = request.parameters()
         if is_cancel(parameters):
-            try:
-                self._engine.run(self._streams.cancel(request.request_id(), answer))
-            except EngineDown:
-                self._courier.post(answer.end)  # it has ended with the engine
-            return
-        generation = read_generation(_inputs(request), parameters)
-        if isinstance(answer, TritonAnswer):
+            self._cancel(request.request_id(), answer)
+        elif is_fetch(parameters):
+            self._fetch(request, answer)
+        else:
+            generation = read_generation(_inputs(request), parameters)
             answer.shape(generation.extras, generation.prompt if generation.prompt_first else "")
-        self._engine.run(
-            self._streams.serve(Job(request_id=request.request_id(), generation=generation, answer=answer))
-        )
+            self._serve(request.request_id(), generation, answer)
+
+    def _cancel(self, request_id: str, answer: Answer) -> None:
+        try:
+            self._engine.run(self._streams.cancel(request_id, answer))
+        except EngineDown:
+            self._courier.post(answer.end)  # it has ended with the engine
+
+    def _fetch(self, request: Any, reply: TritonAnswer) -> None:
+        """Whatever is wrong with it, it gets one response and no error."""
+        reply.shape(Extras(finish_reason=True), "")
+        try:
+            self._courier.post(self._fetching(request, reply))
+        except Exception as error:  # this request's, whatever it is
+            self._courier.post(partial(refuse, reply, _told(error)))
+
+    def _fetching(self, request: Any, reply: TritonAnswer) -> Call:
+        """What is to be done for it by the courier; a generation is begun."""
+        inputs, request_id = _inputs(request), request.request_id()
+        reply.shape(replace(read_extras(inputs), finish_reason=True), "")
+        if not request_id:
+            raise InvalidInput("request_id: empty: send one of your own, what follows is fetched by it")
+        if not inputs.get("text_input"):
+            return partial(self._fetches.proceed, request_id, reply)
+        answer = FetchedAnswer()
+        self._serve(request_id, read_generation(inputs, request.parameters()), answer)
+        return partial(self._fetches.begin, request_id, answer, reply)
+
+    def _serve(self, request_id: str, generation: Generation, answer: Answer) -> None:
+        self._engine.run(self._streams.serve(Job(request_id=request_id, generation=generation, answer=answer)))
+
+
+def _told(error: Exception) -> RequestError:
+    """What the caller is told of it."""
+    if isinstance(error, RequestError):
+        return error
+    logger.error("request_unreadable error=%s", type(error).__name__)
+    return EngineFault("engine: the request cannot be read")
 
 
 def _inputs(request: Any) -> Inputs:

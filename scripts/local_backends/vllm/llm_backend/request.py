@@ -56,15 +56,21 @@ def is_cancel(parameters: str) -> bool:
     Raises:
         InvalidInput: `cancel` is no bool.
     """
-    value = _parameters(parameters).get(CANCEL, False)
-    if not isinstance(value, bool):
-        raise InvalidInput(f"parameter {CANCEL}: {shown(value)}: send true or leave it out")
-    return value
+    return _flag(parameters, CANCEL)
 
 
 def is_fetch(parameters: str) -> bool:
-    """Whether the request wants one response; so is one without text, for what came since."""
-    return _parameters(parameters).get(FETCH) is True
+    """Whether the request wants one response; so is one without text, for what came since.
+
+    Raises:
+        InvalidInput: `fetch` is no bool.
+    """
+    return _flag(parameters, FETCH)
+
+
+def read_extras(inputs: Inputs) -> Extras:
+    """What the `return_` inputs ask for."""
+    return Extras(**{name: bool(inputs.get(f"return_{name}", False)) for name in Extras.__dataclass_fields__})
 
 
 def read_generation(inputs: Inputs, parameters: str) -> Generation:
@@ -86,7 +92,7 @@ def read_generation(inputs: Inputs, parameters: str) -> Generation:
         is_streamed=is_streamed,
         prompt_first=prompt_first,
         sampling=read_sampling(_sampling_text(inputs, parameters)),
-        extras=Extras(**{name: bool(inputs.get(f"return_{name}", False)) for name in Extras.__dataclass_fields__}),
+        extras=read_extras(inputs),
     )
 
 
@@ -94,6 +100,13 @@ def _sampling_text(inputs: Inputs, parameters: str) -> str:
     if "sampling_parameters" in inputs:
         return _text(inputs, "sampling_parameters")
     return json.dumps({name: value for name, value in _parameters(parameters).items() if name not in (CANCEL, FETCH)})
+
+
+def _flag(parameters: str, name: str) -> bool:
+    value = _parameters(parameters).get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidInput(f"parameter {name}: {shown(value)}: send true or leave it out")
+    return value
 
 
 def _text(inputs: Inputs, name: str) -> str:
