@@ -14,7 +14,7 @@ from demo_voice.store import write_json
 from demo_voice.trials import CODEC, SERVED, SOURCES, TEACHER, Audio, Served, Teacher, Trial, serve, trials
 
 if TYPE_CHECKING:
-    from demo_voice.stages import Recipe
+    from demo_voice.recipe import Recipe
 
 SEED = 50
 SILENT_PEAK = 0.05

@@ -1,11 +1,9 @@
 """The stages, each made from those before it."""
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,63 +12,13 @@ import torch
 from demo_voice import codec_training, export, lm_run
 from demo_voice.arguments import read_arguments
 from demo_voice.checkpoint import read_weights
-from demo_voice.codebook import CODEBOOK_FILE, Codebook
-from demo_voice.codebook_making import codebook, codebook_folder
 from demo_voice.codec_data import CodecData
-from demo_voice.corpus import Corpus
-from demo_voice.encoded import EncodedCorpus
 from demo_voice.errors import RecipeError
 from demo_voice.lm_run import Phase
 from demo_voice.lm_training import Training
-from demo_voice.sentences import all_texts
-from demo_voice.settings import CodebookSettings, CodecSettings, CorpusSettings, LmSettings
-from demo_voice.store import key
+from demo_voice.recipe import Recipe
 
 TRUNK = "trunk"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All settings, and where their results lie."""
-
-    options: argparse.Namespace
-    corpus_settings: CorpusSettings = field(default_factory=CorpusSettings)
-    codebook_settings: CodebookSettings = field(default_factory=CodebookSettings)
-    codec_settings: CodecSettings = field(default_factory=CodecSettings)
-    lm_settings: LmSettings = field(default_factory=LmSettings)
-
-    @cached_property
-    def corpus(self) -> Corpus:
-        texts = all_texts(self.corpus_settings.seed)
-        return Corpus.under(self.options.cache, self.corpus_settings, texts)
-
-    @cached_property
-    def codebook(self) -> Codebook:
-        """The one that was made, or, at a warm start, the one that the release was trained with."""
-        given = self.options.warm_start
-        path = self.codebook_folder / CODEBOOK_FILE
-        if given and not path.exists():
-            Codebook.load(given / "codec" / CODEBOOK_FILE).save(path)
-        return codebook(self.options.cache, self.corpus, self.codebook_settings)
-
-    @property
-    def codebook_folder(self) -> Path:
-        return codebook_folder(self.options.cache, self.corpus, self.codebook_settings)
-
-    @property
-    def codec_folder(self) -> Path:
-        return Path(self.options.cache / f"codec-{key(self.codec_settings, self.codebook_folder.name)}")
-
-    @property
-    def lm_folder(self) -> Path:
-        return Path(self.options.cache / f"lm-{key(self.lm_settings, self.codebook_folder.name)}")
-
-    @property
-    def finish_name(self) -> str:
-        return f"finish-{self.options.trunk_steps}-{self.options.finish_steps}"
-
-    def encoded(self) -> EncodedCorpus:
-        return EncodedCorpus(self.codebook_folder / "encoded", self.corpus, self.codebook)
 
 
 def make_corpus(recipe: Recipe) -> None:

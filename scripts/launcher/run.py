@@ -131,12 +131,9 @@ def _serve(server: TritonServer, bridge: BridgeServer | None = None) -> None:
     Raises:
         LaunchError: one of them died.
     """
-    say(f"Serving. gRPC {server.grpc_url}, metrics {server.metrics_url}, HTTP {server.http_url}; log {server.log_path}")
-    if bridge:
-        say(f"Bridge {bridge.url}; log {bridge.log_path}. Try:\n{EXAMPLE.format(url=bridge.url)}")
-    say("Ctrl-C ends it.")
     servers: list[TritonServer | BridgeServer] = [server, bridge] if bridge else [server]
     try:
+        _show_addresses(server, bridge)
         while all(each.exit_code() is None for each in servers):
             time.sleep(DEATH_CHECK_INTERVAL_S)
     except KeyboardInterrupt:
@@ -144,3 +141,10 @@ def _serve(server: TritonServer, bridge: BridgeServer | None = None) -> None:
         say("Ending ...")
         return
     raise LaunchError(next(each.death_notice() for each in servers if each.exit_code() is not None))
+
+
+def _show_addresses(server: TritonServer, bridge: BridgeServer | None) -> None:
+    say(f"Serving. gRPC {server.grpc_url}, metrics {server.metrics_url}, HTTP {server.http_url}; log {server.log_path}")
+    if bridge:
+        say(f"Bridge {bridge.url}; log {bridge.log_path}. Try:\n{EXAMPLE.format(url=bridge.url)}")
+    say("Ctrl-C ends it.")

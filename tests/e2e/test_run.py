@@ -186,7 +186,7 @@ def test_a_start_ends_in_every_phase(
     [
         (["--profile", "nosuch"], "error: profile 'nosuch': no such profile; there are cpu"),
         (["--out", "/proc/speech.wav"], "error: /proc cannot be written"),
-        (["--out", "/proc"], "error: /proc cannot be written"),
+        (["--out", "/proc"], "error: /proc is a folder, or cannot be written"),
         (["--metrics-port", "0"], "error: port 0 (metrics): give one from 1 to 65535"),
         (["--host", "192.0.2.1"], "error: port "),
     ],
