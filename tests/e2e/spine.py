@@ -1,8 +1,9 @@
 """The stack of the profile `cpu`, rendered and served as `scripts/run` does it, and what is seen of it from outside."""
 
 import os
+import re
 import urllib.request
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,14 +57,12 @@ def spine(folder: Path) -> TritonServer:
 
 def figures(server: TritonServer) -> Mapping[str, float]:
     """The metrics page by name and reason, summed over all other labels."""
-    with urllib.request.urlopen(server.metrics_url, timeout=10) as page:  # noqa: S310  (our own server's)
-        lines = page.read().decode().splitlines()
-    values: Counter[str] = Counter()
-    for line in lines:
-        name, _, rest = line.partition("{")
-        if name.startswith(("orpheus_", "vllm:")) and "_bucket" not in name:
-            reason = rest.partition('reason="')[2].partition('"')[0]
-            values[f"{name} {reason}".strip()] += float(line.rpartition(" ")[2])
+    with urllib.request.urlopen(server.metrics_url, timeout=10) as page:
+        text = page.read().decode()
+    values: defaultdict[str, float] = defaultdict(float)
+    for name, labels, value in re.findall(r"^(orpheus_\w+|vllm:\w+)(\S*) (\S+)$", text, re.MULTILINE):
+        reason = labels.partition('reason="')[2].partition('"')[0]
+        values[f"{name} {reason}".strip()] += float(value)
     return values
 
 
@@ -82,7 +81,8 @@ async def generated(llm: Wire, checkpoint: Checkpoint, *, voice: str, text: str,
     )
     assert (reply.code, reply.finish_reasons[-1]) == (None, "stop")
     parser = TokenParser()
-    frames = np.concatenate([parser.push(part) for part in reply.texts])
+    frames: Frames = np.concatenate([parser.push(part) for part in reply.texts])
+    assert parser.dropped_tokens == 0
     return frames
 
 

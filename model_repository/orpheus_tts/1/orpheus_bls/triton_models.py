@@ -30,8 +30,9 @@ READY_S = 0.05
 LONGEST_PAUSE_S = 0.5
 """Between two fetches: the end of a speech, and a loop, are noticed within it."""
 
-DOWN = re.compile(r"^engine:|^Stub process .* is not healthy")
-"""Messages of a backend that is down, and of Triton when its process is gone: 24.10 loses the codes of nested calls."""
+DOWN = re.compile(r"^engine:|^Stub process .* is not healthy|Server not ready$")
+"""Messages of a backend that is down, and of Triton when its process is gone, or when it is ending and takes no more
+nested calls: 24.10 loses their codes."""
 
 DOWN_CODES = ("UNAVAILABLE", "NOT_FOUND")
 
