@@ -5,7 +5,7 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from launcher.arguments import DEFAULT_GRPC_PORT
+from launcher.arguments import DEFAULT_BRIDGE_PORT, DEFAULT_GRPC_PORT
 from launcher.paths import CHECKOUT, SCRIPTS, Home
 from launcher.ports import Ports
 from launcher.profile import Streams, available, load
@@ -64,13 +64,15 @@ def test_every_key_of_the_streams_stands_there_with_its_default() -> None:
 def test_the_ports_are_the_default_ones() -> None:
     ports = Ports.from_grpc(DEFAULT_GRPC_PORT)
     shown = {option: int(port) for port, option, _ in table("port", "option", "what")}
-    assert shown == {"--port": ports.grpc, "--metrics-port": ports.metrics, "--http-port": ports.http}
+    bridge = {"--bridge-port": DEFAULT_BRIDGE_PORT}
+    assert shown == {**bridge, "--port": ports.grpc, "--metrics-port": ports.metrics, "--http-port": ports.http}
 
 
 def test_the_folders_of_the_data_home_are_all_there() -> None:
     home = Home(CHECKOUT)
     made = {home.environments, home.models, home.repositories, home.logs, home.runs}
-    assert {name.rstrip("/") for name, *_ in table("folder", "what", "may be removed")} == {path.name for path in made}
+    shown = {name.rstrip("/") for name, *_ in table("folder", "what", "may be removed")}
+    assert shown == {path.name for path in made} | {"postgres"}
 
 
 @pytest.mark.parametrize("message", [message for message, _ in table("message", "what to do")])
