@@ -1,23 +1,19 @@
 """A LiveKit server for one machine, as a context: on loopback only, with a key of its own, ended without a trace."""
 
-import http.client
 import json
 import os
 import secrets
 import shutil
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
-from launcher import server_log
 from launcher.errors import LaunchError
+from launcher.local_server import LocalServer
 from launcher.paths import Home
 from launcher.ports import LOOPBACK
 from launcher.runs import Run
-from launcher.supervised import Supervised
 from launcher.supervisor import Order
 
 PROGRAM = "livekit-server"
@@ -27,7 +23,6 @@ OVERRIDE = "LIVEKIT_SERVER"
 GRACE_S = 2.0
 """A server that is told to end waits for its rooms to empty; nobody's rooms are here."""
 
-POLL_INTERVAL_S = 0.05
 KEY = "local"
 
 
@@ -93,17 +88,15 @@ class LiveKitServerOptions:
     ready_timeout_s: float = 60.0
 
 
-class LiveKitServer:
-    """One LiveKit server on loopback.
-
-    `with LiveKitServer(options) as server:` starts it, waits until it answers and ends it at last; whatever becomes of
-    this process, nothing is left of it.
-    """
+class LiveKitServer(LocalServer):
+    """One LiveKit server on loopback."""
 
     def __init__(self, options: LiveKitServerOptions) -> None:
+        super().__init__(
+            options.home, name="LiveKit", kind="livekit", host=LOOPBACK, ready_port=options.ports.http,
+            ready_path="/", ready_timeout_s=options.ready_timeout_s,
+        )  # fmt: skip
         self._options = options
-        self._process = Supervised(options.home)
-        self.log_path = options.home.logs / f"livekit-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}.log"
 
     @property
     def url(self) -> str:
@@ -119,56 +112,12 @@ class LiveKitServer:
             "LIVEKIT_API_SECRET": self._options.secret,
         }
 
-    def __enter__(self) -> "LiveKitServer":
-        self.start()
-        try:
-            self.wait_ready()
-        except BaseException:
-            self.stop(grace=False)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Starts it without waiting for it.
-
+    def check_ports(self) -> None:
+        """
         Raises:
-            LaunchError: a port is busy or the data home cannot be written.
+            LaunchError: one of them is busy.
         """
         self._options.ports.check_free()
-        self._options.home.make()
-        server_log.remove_old(self._options.home, kind="livekit")
-        self._process.start(self._order)
-
-    def wait_ready(self) -> None:
-        """Waits until it answers.
-
-        Raises:
-            LaunchError: it ended, or did not answer within `ready_timeout_s`.
-        """
-        deadline = time.monotonic() + self._options.ready_timeout_s
-        while not self._answers():
-            if (code := self.exit_code()) is not None:
-                raise LaunchError(self._obituary(f"LiveKit ended with status {code} before it was ready"))
-            if time.monotonic() > deadline:
-                raise LaunchError(self._obituary(f"LiveKit was not ready within {self._options.ready_timeout_s:.0f} s"))
-            time.sleep(POLL_INTERVAL_S)
-
-    def exit_code(self) -> int | None:
-        """None while it runs."""
-        return self._process.exit_code()
-
-    def stop(self, *, grace: bool = True) -> None:
-        """Ends it; returns when nothing is left. Without `grace` it is killed at once."""
-        self._process.stop(grace=grace)
-
-    def leftovers(self) -> list[str]:
-        """What is there of it: nothing, once it was stopped."""
-        return self._process.leftovers()
 
     def _order(self, run: Run) -> Order:
         config = run.folder / "livekit.yaml"
@@ -198,16 +147,3 @@ class LiveKitServer:
                 "interfaces": {"includes": ["lo"]},
             },
         }
-
-    def _answers(self) -> bool:
-        connection = http.client.HTTPConnection(LOOPBACK, self._options.ports.http, timeout=2.0)
-        try:
-            connection.request("GET", "/")
-            return connection.getresponse().status == http.client.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-
-    def _obituary(self, sentence: str) -> str:
-        return "\n  ".join([f"{sentence}. Last lines of {self.log_path}:", *server_log.tail(self.log_path)])
