@@ -1,7 +1,7 @@
 """One gRPC channel to one Triton (or the proxy before it), for any number of streams."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,9 @@ from orpheus_client._errors import (
 
 REAL_STATUS = (("triton_grpc_error", "true"),)
 """With this metadata Triton ends a failed stream with its status instead of a bare message."""
+
+FINAL = "triton_final_response"
+"""Parameter of each response: whether it is the request's last one."""
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """The longest speech in one message is 2.9 MB."""
@@ -97,7 +100,8 @@ class Connection:
         Raises:
             SpeechError: by the status, or by the message of a server that sends none.
         """
-        call = self._stub.ModelStreamInfer(iter((request,)), metadata=REAL_STATUS)
+        over = asyncio.Event()
+        call = self._stub.ModelStreamInfer(_until(over, request), metadata=REAL_STATUS)
         try:
             while True:
                 with _one_tree():
@@ -106,9 +110,22 @@ class Connection:
                     return
                 if message.error_message:
                     raise error_from_message(message.error_message)
+                if message.infer_response.parameters[FINAL].bool_param:
+                    over.set()
                 yield message.infer_response
         finally:
+            over.set()
             call.cancel()
+
+
+async def _until(over: asyncio.Event, request: Any) -> AsyncIterator[Any]:
+    """The client's side of a stream: one request, and no end before the answer's.
+
+    Up to Triton 2.67 an error with a real status can make the server read freed memory, much more often so when it
+    meets the client's end.
+    """
+    yield request
+    await over.wait()
 
 
 @contextmanager

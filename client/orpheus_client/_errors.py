@@ -24,6 +24,8 @@ from typing import ClassVar
 
 from grpc import StatusCode
 
+from orpheus_core.request import INPUTS
+
 
 class SpeechError(Exception):
     """Speech that could not be had; `str()` is one sentence for people."""
@@ -157,6 +159,8 @@ def error_from_status(status: StatusCode, message: str) -> SpeechError:
 
 def error_from_message(message: str) -> SpeechError:
     """The error of a message that came inside the stream, without a status: a proxy dropped our metadata."""
+    if message.partition(": ")[0] in INPUTS:
+        return InvalidInput(message)
     return _by_prefix(message) or InternalFault(message)
 
 

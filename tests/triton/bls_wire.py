@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from triton.vllm_wire import REAL_STATUS, until
+
 MODEL = "orpheus_tts"
 ANSWER_S = 30.0
 TYPES = {"INT16": np.int16, "INT32": np.int32, "INT64": np.int64, "FP32": np.float32, "BOOL": np.bool_}
@@ -98,16 +100,20 @@ class Wire:
         return stream
 
     async def status(self, request: Any) -> tuple[grpc.StatusCode, str, float]:
-        """Status, message and seconds of a request that is refused."""
-        started_s = time.monotonic()
-        call = self._stub.ModelStreamInfer(iter((request,)), metadata=(("triton_grpc_error", "true"),))
+        """Status, message and seconds of a request that is refused; UNKNOWN where Triton itself does it, which sends a
+        message alone."""
+        over, started_s = asyncio.Event(), time.monotonic()
+        call = self._stub.ModelStreamInfer(until(over, request), metadata=REAL_STATUS)
         try:
             async with asyncio.timeout(ANSWER_S):
-                async for message in call:
-                    raise AssertionError(f"not refused: {message}")
+                message = await call.read()
         except grpc.aio.AioRpcError as error:
             return error.code(), error.details() or "", time.monotonic() - started_s
-        raise AssertionError("neither answered nor refused")
+        finally:
+            over.set()
+        assert message is not grpc.aio.EOF, "neither answered nor refused"
+        assert message.error_message, f"not refused: {message}"
+        return grpc.StatusCode.UNKNOWN, message.error_message, time.monotonic() - started_s
 
 
 @asynccontextmanager

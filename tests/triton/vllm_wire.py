@@ -62,6 +62,8 @@ class Exchange:
     """A request under way."""
 
     call: Any
+    over: asyncio.Event
+    """Set once the answer is over, which ends the request's side; errors that come later may crash Triton 24.10."""
     reply: Reply = field(default_factory=Reply)
 
     async def first(self) -> None:
@@ -77,8 +79,12 @@ class Exchange:
             async with asyncio.timeout(WAIT_S):
                 while (message := await self.call.read()) is not grpc.aio.EOF:
                     self.reply.take(message.infer_response)
+                    if self.reply.finals:
+                        self.over.set()
         except grpc.aio.AioRpcError as error:
             self.reply.code, self.reply.details = error.code(), error.details() or ""
+        finally:
+            self.over.set()
         return self.reply
 
 
@@ -90,7 +96,9 @@ class Wire:
 
     def start(self, text: str | bytes | None, **options: Any) -> Exchange:
         """Sends a request; the options are those of `request_of`."""
-        return Exchange(self._stub.ModelStreamInfer(iter((request_of(text, **options),)), metadata=REAL_STATUS))
+        over = asyncio.Event()
+        requests = until(over, request_of(text, **options))
+        return Exchange(self._stub.ModelStreamInfer(requests, metadata=REAL_STATUS), over)
 
     async def ask(self, text: str | bytes | None, **options: Any) -> Reply:
         """A request and its whole answer."""
@@ -99,6 +107,12 @@ class Wire:
     async def fetch(self, text: str | bytes, request_id: str, **options: Any) -> Reply:
         """One piece: the first with a text, what came since with none."""
         return await self.ask(text, request_id=request_id, parameters=FETCH, **options)
+
+
+async def until(over: asyncio.Event, request: Any) -> AsyncIterator[Any]:
+    """One request; the side that sends stays open until then."""
+    yield request
+    await over.wait()
 
 
 @asynccontextmanager

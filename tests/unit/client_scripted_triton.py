@@ -14,6 +14,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from orpheus_core.checkpoint import PARAMETER, Checkpoint, dump_checkpoints
 from orpheus_core.pcm import Pcm
 
+FINAL = "triton_final_response"
+
 STATS: dict[str, Any] = {
     "frames": 12,
     "dropped_tokens": 1,
@@ -49,6 +51,7 @@ def message(samples: Pcm, *, final: bool = False, reason: str = "stop", stats: A
     answer = service_pb2.ModelStreamInferResponse()
     add_output(answer, "audio", "INT16", samples.astype("<i2").tobytes(), len(samples))
     add_output(answer, "is_final", "BOOL", bytes([final]), 1)
+    answer.infer_response.parameters[FINAL].bool_param = final
     if final:
         add_output(answer, "finish_reason", "BYTES", string(reason), 1)
         add_output(answer, "stats", "BYTES", string(json.dumps(stats)), 1)
@@ -125,12 +128,16 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
     async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:  # noqa: N802
         self.metadata.append(dict(context.invocation_metadata()))
         try:
-            async for request in requests:
-                self.requests.append(request)
-                answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-                self.began.set()
-                async for item in answer(request, context):
-                    yield item
+            self.requests.append(request := await anext(requests))
+            answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            self.began.set()
+            is_final = False
+            async for item in answer(request, context):
+                is_final = is_final or item.infer_response.parameters[FINAL].bool_param
+                yield item
+            if is_final:
+                # Triton ends a stream that went well when its client has ended it.
+                assert await anext(requests, None) is None
         except asyncio.CancelledError:
             self.cancelled.set()
             raise

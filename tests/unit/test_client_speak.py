@@ -138,7 +138,13 @@ async def test_a_status_becomes_its_error_with_the_servers_words(
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("full: no", Busy), ("engine: dead", EngineDown), ("something else", InternalFault)],
+    [
+        ("full: no", Busy),
+        ("engine: dead", EngineDown),
+        ("seed: -1: send 0 or more", InvalidInput),
+        ("seeds: none", InternalFault),
+        ("something else", InternalFault),
+    ],
 )
 async def test_a_message_without_status_is_folded_into_the_same_tree(text: str, expected: type[SpeechError]) -> None:
     async with running(says(service_pb2.ModelStreamInferResponse(error_message=text))) as triton:
