@@ -23,6 +23,9 @@ from orpheus_client._errors import (
 REAL_STATUS = (("triton_grpc_error", "true"),)
 """With this metadata Triton ends a failed stream with its status instead of a bare message."""
 
+FIRST_SAFE_VERSION = (2, 68)
+"""Of Triton: an older one may read freed memory when it ends a stream so (its pull request 8708), and die of it."""
+
 FINAL = "triton_final_response"
 """Parameter of each response: whether it is the request's last one."""
 
@@ -63,6 +66,8 @@ class Connection:
             else grpc.aio.insecure_channel(url, options=options)
         )
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._metadata: tuple[tuple[str, str], ...] | None = None
+        """Of each stream; None until the server has told its version."""
 
     async def close(self) -> None:
         """Ends every call that is left with `Cancelled`."""
@@ -75,11 +80,12 @@ class Connection:
             ConnectionFailed, ConnectTimeout: there is none.
             ProtocolFault: something else than a Triton answers.
         """
-        if self._channel.get_state() is grpc.ChannelConnectivity.READY:
+        if self._metadata is not None and self._channel.get_state() is grpc.ChannelConnectivity.READY:
             return
         # A question rather than a wait for the channel's state: it fails at once where nobody listens.
         try:
-            await self.ask("ServerLive", service_pb2.ServerLiveRequest())
+            server = await self.ask("ServerMetadata", service_pb2.ServerMetadataRequest())
+            self._metadata = REAL_STATUS if _version(server.version) >= FIRST_SAFE_VERSION else ()
         except SpeechTimeout:
             raise ConnectTimeout(f"{self._url}: no connection within {self._answer_s:g} s") from None
         except Unavailable as error:
@@ -101,7 +107,7 @@ class Connection:
             SpeechError: by the status, or by the message of a server that sends none.
         """
         over = asyncio.Event()
-        call = self._stub.ModelStreamInfer(_until(over, request), metadata=REAL_STATUS)
+        call = self._stub.ModelStreamInfer(_until(over, request), metadata=self._metadata)
         try:
             while True:
                 with _one_tree():
@@ -119,13 +125,15 @@ class Connection:
 
 
 async def _until(over: asyncio.Event, request: Any) -> AsyncIterator[Any]:
-    """The client's side of a stream: one request, and no end before the answer's.
-
-    Up to Triton 2.67 an error with a real status can make the server read freed memory, much more often so when it
-    meets the client's end.
-    """
+    """The client's side of a stream: one request, and no end before the answer's, which an error could meet."""
     yield request
     await over.wait()
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Numbers of a version such as `2.51.0`; none of anything else."""
+    parts = text.split(".")
+    return tuple(map(int, parts[:2])) if all(part.isdecimal() for part in parts[:2]) else ()
 
 
 @contextmanager

@@ -133,6 +133,7 @@ class ProtocolFault(InternalFault):
 
 FULL_PREFIX = "full:"
 ENGINE_PREFIX = "engine:"
+CANCELLED_PREFIX = "cancelled:"
 
 _BY_STATUS: Mapping[StatusCode, type[SpeechError]] = MappingProxyType(
     {
@@ -158,7 +159,7 @@ def error_from_status(status: StatusCode, message: str) -> SpeechError:
 
 
 def error_from_message(message: str) -> SpeechError:
-    """The error of a message that came inside the stream, without a status: a proxy dropped our metadata."""
+    """The error of a message that came inside the stream, without a status: an older server, or a proxy's doing."""
     if message.partition(": ")[0] in INPUTS:
         return InvalidInput(message)
     return _by_prefix(message) or InternalFault(message)
@@ -169,4 +170,6 @@ def _by_prefix(message: str) -> SpeechError | None:
         return Busy(message)
     if message.startswith(ENGINE_PREFIX):
         return EngineDown(message)
+    if message.startswith(CANCELLED_PREFIX):
+        return Cancelled(message)
     return None

@@ -30,7 +30,7 @@ class SpeechOptions:
     repetition_penalty: float | None = None
     """1 to 2."""
     seed: int | None = None
-    """0 or more: the same bytes again on an otherwise idle server."""
+    """0 or more: the same codes again on an otherwise idle server, and the same samples to 1 LSB."""
     max_seconds: float | None = None
     """0.2 to 60."""
     reference: Reference | None = None

@@ -50,7 +50,8 @@ class TritonPythonModel:
     def _fail(self, sender: Any, word: str, *, late: bool) -> None:
         if late:
             sender.send(_response(0))
-        error = pb.TritonError(f"{word}: as asked", getattr(pb.TritonError, ERRORS[word]))
+        told = "text: as asked" if word == "invalid" else f"{word}: as asked"
+        error = pb.TritonError(told, getattr(pb.TritonError, ERRORS[word]))
         sender.send(pb.InferenceResponse(error=error), flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _hang(self, sender: Any) -> None:

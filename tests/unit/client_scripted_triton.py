@@ -114,6 +114,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
         self.config_requests = 0
         self.live_requests = 0
         self.ready = True
+        self.version = "2.68.0"
         self.began = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.port = 0
@@ -145,6 +146,10 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ig
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.live_requests += 1
         return service_pb2.ServerLiveResponse(live=True)
+
+    async def ServerMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.live_requests += 1
+        return service_pb2.ServerMetadataResponse(name="triton", version=self.version)
 
     async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
         return service_pb2.ServerReadyResponse(ready=self.ready)

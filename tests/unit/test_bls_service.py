@@ -170,7 +170,7 @@ def test_the_watchdog_forgets_what_has_ended_and_survives_a_failing_look() -> No
     watchdog.stop(Cancelled("over"))
     assert looks.count("ended") == 1
     assert looks.count("broken") >= 2
-    assert {"live: over", "broken: over"} <= set(looks)
+    assert {"live: cancelled: over", "broken: cancelled: over"} <= set(looks)
     assert logged[0] == "a look at a stream failed: RuntimeError"
 
 

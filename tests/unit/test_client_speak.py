@@ -66,7 +66,19 @@ async def test_chunks_are_contiguous_and_the_result_is_typed() -> None:
             await anext(stream)
 
 
-async def test_real_statuses_are_asked_for_and_only_set_options_are_sent() -> None:
+@pytest.mark.parametrize(
+    ("version", "asked"),
+    [("2.68.0", True), ("3.0.0-dev", True), ("2.67.1", False), ("2.51.0", False), ("nightly", False)],
+)
+async def test_real_statuses_are_asked_of_a_server_that_survives_them(version: str, asked: bool) -> None:
+    async with running(SPOKEN) as triton, SpeechClient(triton.url) as client:
+        triton.version = version
+        await _drain(client.speak("hello"))
+        await _drain(client.speak("hello"))
+    assert [metadata.get("triton_grpc_error") for metadata in triton.metadata] == ["true" if asked else None] * 2
+
+
+async def test_only_set_options_are_sent() -> None:
     async with running(SPOKEN) as triton, SpeechClient(triton.url) as client:
         await _drain(client.speak("hello"))
         await _drain(
@@ -74,7 +86,6 @@ async def test_real_statuses_are_asked_for_and_only_set_options_are_sent() -> No
         )
         codes = np.arange(14)
         await _drain(client.speak("hello", SpeechOptions(reference=Reference(text="hi", codes=codes))))
-    assert all(metadata["triton_grpc_error"] == "true" for metadata in triton.metadata)
     bare, chosen, cloned = triton.requests
     assert [tensor.name for tensor in bare.inputs] == ["text"]
     assert "probe" not in bare.parameters

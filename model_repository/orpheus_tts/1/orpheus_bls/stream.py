@@ -72,7 +72,7 @@ class Stream:
         if error := self._lateness(now_s):
             self._outlet.try_fail(error)
         elif self._outlet.try_cancelled():
-            self._outlet.try_fail(Cancelled("the caller cancelled"))
+            self._outlet.try_fail(Cancelled("the caller is gone"))
         return not self._outlet.ended
 
     def fail(self, error: SpeechError) -> None:

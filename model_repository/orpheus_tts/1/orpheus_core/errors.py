@@ -4,7 +4,7 @@ SpeechError                  code, message for the caller
 ├── InvalidInput             INVALID_ARG   `field: value: fix`
 ├── Full                     UNAVAILABLE   `full: …`    busy, try again
 ├── EngineUnavailable        UNAVAILABLE   `engine: …`  broken or stalled
-├── Cancelled                CANCELLED     the caller is gone or asked for it
+├── Cancelled                CANCELLED     `cancelled: …` the caller is gone or asked for it
 └── InternalFault            INTERNAL      ours or the model's; no backend text
 """
 
@@ -53,6 +53,9 @@ class Cancelled(SpeechError):
     """The caller cancelled."""
 
     code = "CANCELLED"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"cancelled: {message}")
 
 
 class InternalFault(SpeechError):
