@@ -65,6 +65,16 @@ def test_under_overload_chunks_grow_and_cost_falls() -> None:
     assert slow.late.padded_ratio < quick.late.padded_ratio
 
 
+@pytest.mark.parametrize("rate", [1.3, 2.0, 3.0])
+def test_a_slow_decoder_is_not_asked_for_chunks_that_take_longer_than_they_play(rate: float) -> None:
+    slow = VirtualStream(steady(rate, 80), SNAC, decode_s_per_frame=0.014)
+    assert slow.stalls == 0
+    assert min(slow.takes[:-1]) >= 2
+    slower = VirtualStream(steady(rate, 80), SNAC, decode_s_per_frame=0.025)
+    assert slower.stalls <= 5
+    assert min(slower.takes[1:-1]) >= 7
+
+
 def test_no_chunk_is_larger_than_the_largest_bucket_allows() -> None:
     burst = VirtualStream(steady(500.0, frames_in(60.0)))
     assert max(burst.takes[:-1]) <= SNAC.bucket_frames[-1] - context_frames(SNAC)

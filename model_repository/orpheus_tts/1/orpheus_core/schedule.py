@@ -19,6 +19,9 @@ MARGIN_S = 0.030
 DECODE_SAFETY = 2.0
 """The next decode may take this many times what the last ones took for a frame."""
 
+DECODE_SHARE = 0.7
+"""A decoder that needs more than this of the time that its audio plays cannot keep up with one stream."""
+
 START_LEAD_BELOW_RATE = 2.0
 """Times real time. With SNAC the first chunk is 1387 samples; slower tokens bring the second one too late for it."""
 
@@ -92,7 +95,7 @@ class ChunkSchedule:
         pending_frames = self._received_frames - self._taken_frames
         if pending_frames == 0 or (self._taken_frames == 0 and pending_frames < self._start_frames()):
             return Decision(0, WAIT_FOR_FRAMES_S)
-        if pending_frames < self._resume_frames and self._lead_s(now_s) < -STALL_S:
+        if pending_frames < self._least_frames(now_s):
             return Decision(0, WAIT_FOR_FRAMES_S)
         spare_s = self._spare_s(pending_frames, now_s)
         if pending_frames < self.max_take_frames and spare_s > max(MIN_WAIT_S, self._next_arrival_s(now_s)):
@@ -132,6 +135,20 @@ class ChunkSchedule:
         """How long a decode of what has come, and a frame more, can wait and still be in time."""
         decode_s = DECODE_SAFETY * self._decode_s_per_frame * self._bucket(pending_frames + 1)
         return self._lead_s(now_s) - decode_s - MARGIN_S
+
+    def _least_frames(self, now_s: float) -> int:
+        """What a further chunk waits for even if the listener runs dry meanwhile."""
+        if self._taken_frames == 0:
+            return 1
+        resumed = self._resume_frames if self._lead_s(now_s) < -STALL_S else 1
+        return max(resumed, self._affordable_frames())
+
+    def _affordable_frames(self) -> int:
+        """The smallest chunk whose decode takes well less than it plays: smaller ones only put off the stall."""
+        for frames in range(1, self.max_take_frames):
+            if self._decode_s_per_frame * self._bucket(frames) <= DECODE_SHARE * frames / FRAMES_PER_SECOND:
+                return frames
+        return self.max_take_frames
 
     def _take(self, pending_frames: int, now_s: float) -> int:
         """Everything when the listener is dry, else as many as fill a bucket best."""
