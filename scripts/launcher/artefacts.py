@@ -67,6 +67,7 @@ class Workshop:
         if codec.source == RANDOM:
             return self._built(builder, ("--weights", RANDOM, "--seed", str(codec.seed)))
         folder = _folder(codec.source)
+        _require_source(folder, codec.source, RANDOM)
         if folder and all((folder / name).exists() for name in CODEC_FILES):
             return folder
         return self._built(builder, ("--weights", str(folder or codec.source)))
@@ -75,8 +76,7 @@ class Workshop:
         """A local folder, or a repository of the hub, fetched into its own cache."""
         if folder := _folder(source):
             return folder
-        if source.count("/") != 1 or source.startswith((".", "~", "/")):
-            raise LaunchError(f"{source}: no such folder; give a folder, `{TINY}`, or a hub id such as owner/name")
+        _require_source(None, source, TINY)
         script = SCRIPTS / "fetch_models.py"
         command: list[str | Path] = [self.environment.python, script, source, "--revision", revision or "main"]
         say(f"  fetching {source} (kept in $HF_HOME) ...")
@@ -134,6 +134,15 @@ def _folder(source: str) -> Path | None:
     """The folder that a source names, relative ones from the checkout; None if there is none."""
     folder = (CHECKOUT / Path(source).expanduser()).resolve()
     return folder if folder.is_dir() else None
+
+
+def _require_source(folder: Path | None, source: str, built: str) -> None:
+    """
+    Raises:
+        LaunchError: neither a folder that is there nor the shape of a hub id.
+    """
+    if folder is None and (source.count("/") != 1 or source.startswith((".", "~", "/"))):
+        raise LaunchError(f"{source}: no such folder; give a folder, `{built}`, or a hub id such as owner/name")
 
 
 def _require_files(folder: Path, names: Iterable[str], what: str) -> None:

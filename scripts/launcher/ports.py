@@ -34,6 +34,14 @@ class Ports:
             grpc, metrics, http = (each.getsockname()[1] for each in sockets)
         return cls(grpc=grpc, metrics=metrics, http=http)
 
+    def check_apart(self, port: int, *, name: str) -> None:
+        """
+        Raises:
+            LaunchError: `port`, of a server beside Triton, is one of the three.
+        """
+        if port in (self.grpc, self.metrics, self.http):
+            raise LaunchError(f"port {port} ({name}) is Triton's already: give each its own with --port, --bridge-port")
+
     def check_free(self, host: str) -> None:
         """
         Raises:

@@ -35,6 +35,7 @@ def run(options: argparse.Namespace, home: Home) -> int:
     ports.check_free(options.host)
     has_bridge = not (options.once or options.no_bridge)
     if has_bridge:
+        ports.check_apart(options.bridge_port, name="bridge")
         check_port_free(options.host, options.bridge_port, name="bridge")
     out = _sound_file(options.out or home.root / "speech.wav")
     profile = _settled(options.profile)

@@ -1,0 +1,31 @@
+"""What a profile names and is not there, and ports that collide, are told before anything is started."""
+
+from pathlib import Path
+
+import pytest
+
+from launcher.artefacts import Workshop
+from launcher.errors import LaunchError
+from launcher.paths import Home
+from launcher.ports import Ports
+from launcher.profile import CheckpointChoice, Codec, Profile
+from launcher.server_environment import ServerEnvironment
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize("source", ["scripts/no/such/codec", "./codec", "/no/codec", "codec"])
+def test_a_codec_that_is_neither_folder_nor_hub_id_is_not_looked_for_on_the_hub(source: str, tmp_path: Path) -> None:
+    profile = Profile(
+        description="", codec=Codec(source=source), checkpoints=(CheckpointChoice(name="a", source="tiny"),)
+    )
+    environment = ServerEnvironment(tmp_path, "3.11", tmp_path)
+    with pytest.raises(LaunchError, match=f"^{source}: no such folder; give a folder, `random`, or a hub id"):
+        Workshop(Home(tmp_path), environment).prepare(profile)
+
+
+@pytest.mark.parametrize("port", [8001, 8002, 8003])
+def test_the_bridge_does_not_take_one_of_tritons_ports(port: int) -> None:
+    with pytest.raises(LaunchError, match=rf"^port {port} \(bridge\) is Triton's already: give each its own"):
+        Ports().check_apart(port, name="bridge")
+    Ports().check_apart(8000, name="bridge")
