@@ -1,11 +1,13 @@
-"""Which letter each phone is read from: a monotone alignment by dynamic programming over a hand-made table."""
+"""Which letter, or phone of a spelling, each spoken phone is read from: a monotone alignment by dynamic programming over
+a hand-made table."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from demo_voice.phones import PHONE_IDS, PHONES
+from demo_voice.phones import PHONE_IDS, PHONES, SYMBOLS, VOWEL_PHONES
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOWELS = "aeiouy"
@@ -28,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-def letters_of_phones(text: str, phones: npt.NDArray[np.uint8]) -> Ints:
+def letters_of_phones(text: str, phones: npt.NDArray[np.integer[Any]]) -> Ints:
     """For each phone the index in `text` of the letter that it is read from, never decreasing, [S]."""
     costs = _affinity()[phones][:, [_column(c) for c in text]]
     skipped = np.concatenate(([0.0], np.cumsum([_skip_cost(c) for c in text])))
@@ -63,25 +65,37 @@ def _traced(origins: Ints, last: int) -> Ints:
 def _skip_cost(character: str) -> float:
     if character in MARKS:
         return 0.3
+    if character in _SYMBOLS:
+        return 1.0
     if character not in LETTERS:
         return 0.05
     return 0.3 if character in "eh" else 0.5 if character in VOWELS else 0.8
 
 
 def _column(character: str) -> int:
-    return LETTERS.index(character) if character in LETTERS else 26 if character in MARKS else 27
+    place = (LETTERS + _SYMBOLS).find(character)
+    return place if place >= 0 else _MARK if character in MARKS else _OTHER
+
+
+_SYMBOLS = "".join(SYMBOLS.values())
+_MARK = len(LETTERS) + len(_SYMBOLS)
+_OTHER = _MARK + 1
 
 
 @cache
 def _affinity() -> Floats:
-    """Cost of reading a phone from a letter, a mark, or anything else: [phones, 28]."""
-    table = np.full((len(PHONES), len(LETTERS) + 2), _FAR)
+    """Cost of reading a phone from a letter, a phone of a spelling, a mark, or anything else: [phones, 26 + 40 + 2]."""
+    table = np.full((len(PHONES), _OTHER + 1), _FAR)
     for phone, spellings in _SPELLINGS.items():
         row = table[PHONE_IDS[phone]]
         for character in spellings:
             row[_column(character)] = 0.0
-        if any(character in VOWELS for character in spellings) and phone not in ("w", "y", "r"):
+        if phone in VOWEL_PHONES:
             for vowel in VOWELS:
                 row[_column(vowel)] = min(row[_column(vowel)], _NEAR)
-    table[PHONE_IDS["pau"], 27] = _NEAR
+            # Unstressed vowels are spoken as another one.
+            row[[_column(SYMBOLS[other]) for other in VOWEL_PHONES]] = _NEAR
+        if phone in SYMBOLS:
+            row[_column(SYMBOLS[phone])] = 0.0
+    table[PHONE_IDS["pau"], _OTHER] = _NEAR
     return table

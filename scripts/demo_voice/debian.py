@@ -1,4 +1,5 @@
-"""The Debian packages that the corpus is made from: flite's voices and two collections of English sentences."""
+"""The Debian packages that the corpus is made from: flite's voices, two collections of English sentences and a list of
+words."""
 
 import os
 import shutil
@@ -11,6 +12,7 @@ PACKAGES = {
     "libflite1": Path("/usr/share/doc/libflite1/copyright"),
     "fortunes": Path("/usr/share/games/fortunes/fortunes"),
     "wordnet-base": Path("/usr/share/wordnet/data.noun"),
+    "wamerican": Path("/usr/share/dict/american-english"),
 }
 """Package and a file of it by which it is known to be there."""
 

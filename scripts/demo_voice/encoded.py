@@ -1,4 +1,4 @@
-"""The corpus as the language model reads it: codes, and the letter that each phone is read from. A few MB."""
+"""The corpus as the language model learns it: texts, codes and phones. A few MB."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from demo_voice.alignment import letters_of_phones
 from demo_voice.codebook import Codebook
 from demo_voice.codes import encoded, frames_of, phone_steps
 from demo_voice.corpus import Corpus, Utterance
@@ -29,8 +28,8 @@ class Reading:
     """[F, 7]."""
     steps: Ints
     """[2 * F]: which phone each half frame belongs to."""
-    letters: Ints
-    """[S]: of each phone, the index in the text with one space in front."""
+    phones: Ints
+    """[S], indices of `PHONES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +58,11 @@ def reading(utterance: Utterance, voice: str, number: int, codebook: Codebook) -
         text=utterance.text,
         codes=encoded(utterance, number, codebook),
         steps=phone_steps(utterance.ends_s, frames_of(utterance) * PHONE_STEPS),
-        letters=letters_of_phones(f" {utterance.text}", utterance.phones),
+        phones=utterance.phones.astype(np.int64),
     )
 
 
-_RAGGED = ("codes", "steps", "letters")
+_RAGGED = ("codes", "steps", "phones")
 
 
 def _packed(readings: list[Reading]) -> dict[str, npt.NDArray[Any]]:

@@ -19,21 +19,25 @@ from demo_voice.decoder import RECEPTIVE_FIELD_SAMPLES
 from demo_voice.errors import RecipeError
 from demo_voice.settings import LmShape
 from orpheus_core.layout import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from orpheus_core.lexicon import Lexicon
 
 MAX_BYTES = 40 * 10**6
 CHECKED_SENTENCES = 10
+LEXICON_FILE = "lexicon.txt"
+"""Where the renderer looks for it in a checkpoint's folder."""
 SUMS_FILE = "SHA256SUMS"
 FACTS_FILE = "recipe.json"
 
 
 def export(
-    state: dict[str, Tensor], codec: Codec, shape: LmShape, out: Path, *,
+    state: dict[str, Tensor], codec: Codec, shape: LmShape, out: Path, *, lexicon: Lexicon,
     codebook: Codebook, facts: Mapping[str, Any], spoken: Sequence[Spoken],
 ) -> None:  # fmt: skip
     """Writes `lm/`, `codec/`, `recipe.json` and `SHA256SUMS`; `out` is replaced only when all of it is right.
 
     Args:
         state: weights of the language model, by Hugging Face's names.
+        lexicon: how words are written in prompts.
         codebook: what the spectrum codes mean, for a training that goes on from the release.
         facts: what is known of the training, for `recipe.json`.
         spoken: sentences that the graphs are held against.
@@ -45,6 +49,7 @@ def export(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as draft_name:
         draft = Path(draft_name) / out.name
         write_checkpoint(state, shape, draft / "lm")
+        (draft / "lm" / LEXICON_FILE).write_text(lexicon.dump(), encoding="utf-8")
         codebook.save(draft / "codec" / CODEBOOK_FILE)
         figures = _write_codec(codec, draft / "codec", spoken[:CHECKED_SENTENCES])
         about = {**facts, **figures, "sample_rate_hz": SAMPLE_RATE_HZ, "samples_per_frame": SAMPLES_PER_FRAME}

@@ -73,10 +73,10 @@ class FliteVoice:
         Raises:
             RecipeError: the library or the voice is not installed.
         """
-        self._library = _library("libflite.so.1")
-        _library("libflite_cmulex.so.1")
-        _library("libflite_usenglish.so.1")
-        register = getattr(_library(f"libflite_cmu_us_{name}.so.1"), f"register_cmu_us_{name}")
+        self._library = library("libflite.so.1")
+        library("libflite_cmulex.so.1")
+        library("libflite_usenglish.so.1")
+        register = getattr(library(f"libflite_cmu_us_{name}.so.1"), f"register_cmu_us_{name}")
         for function, (result, arguments) in _SIGNATURES.items():
             getattr(self._library, function).restype = result
             getattr(self._library, function).argtypes = arguments
@@ -120,7 +120,12 @@ class FliteVoice:
         return np.array(phones, dtype=np.uint8), np.array(ends_s, dtype=np.float32)
 
 
-def _library(name: str) -> ctypes.CDLL:
+def library(name: str) -> ctypes.CDLL:
+    """One of flite's, the same each time.
+
+    Raises:
+        RecipeError: it is not installed.
+    """
     try:
         return ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
     except OSError:

@@ -32,10 +32,11 @@ class Attention(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor) -> tuple[Tensor, Tensor]:
         """[B, T, C] to the same and the attention, [B, H, T, T]."""
-        query, key, value = (self._heads(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj))
+        query, key, value = map(self._heads, _projected(x, self.q_proj, self.k_proj, self.v_proj))
         query, key = _rotated(query, rotation), _rotated(key, rotation)
-        scores = query @ key.transpose(-1, -2) * (1 / math.sqrt(query.shape[-1])) + mask
-        attention = scores.softmax(dim=-1)
+        # Scaled before the product: the scores are the larger matrix. A mask of another type would widen them.
+        scores = (query * (1 / math.sqrt(query.shape[-1]))) @ key.transpose(-1, -2)
+        attention = (scores + mask.to(scores.dtype)).softmax(dim=-1, dtype=scores.dtype)
         mixed = (attention @ value).transpose(1, 2).flatten(2)
         return self.o_proj(mixed), attention
 
@@ -51,7 +52,8 @@ class Mlp(nn.Module):  # type: ignore[misc]
         self.down_proj = nn.Linear(shape.intermediate, shape.hidden, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = _projected(x, self.gate_proj, self.up_proj)
+        return self.down_proj(functional.silu(gate) * up)
 
 
 class Layer(nn.Module):  # type: ignore[misc]
@@ -107,6 +109,13 @@ class Llama(nn.Module):  # type: ignore[misc]
         return hidden @ self.model.embed_tokens.weight.T
 
 
+def _projected(x: Tensor, *maps: nn.Linear) -> tuple[Tensor, ...]:
+    """[B, T, C] through several maps in one product."""
+    weights = [part.weight for part in maps]
+    joined: Tensor = functional.linear(x, torch.cat(weights))
+    return tuple(joined.split([len(weight) for weight in weights], dim=-1))
+
+
 def _rotation(positions: Tensor, shape: LmShape) -> tuple[Tensor, Tensor]:
     """Cosines and sines, [B, 1, T, head size]."""
     size = shape.hidden // shape.heads
@@ -116,6 +125,6 @@ def _rotation(positions: Tensor, shape: LmShape) -> tuple[Tensor, Tensor]:
 
 
 def _rotated(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    cosines, sines = rotation
+    cosines, sines = (part.to(x.dtype) for part in rotation)
     low, high = x.chunk(2, dim=-1)
     return x * cosines + torch.cat((-high, low), dim=-1) * sines

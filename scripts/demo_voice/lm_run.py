@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo_voice.lm_data import Plan
 from demo_voice.lm_loss import mean_of
 from demo_voice.lm_training import BATCHES_PER_STEP, Training
-from demo_voice.sequences import Batch
 
 SAVE_EACH_S = 120.0
 REPORT_EACH_STEPS = 20
@@ -56,8 +56,8 @@ def run(training: Training, phase: Phase, folder: Path, *, say: Say) -> Path:
         training.load(path)
     reporter = _Reporter(training, phase, folder, say)
     stop, saved_s = _stop_signal(), time.monotonic()
-    for batches in _until(training, phase):
-        reporter.add(training.train(batches, phase.scale(training)), sum(batch.tokens for batch in batches))
+    for plans in _until(training, phase):
+        reporter.add(training.train(plans, phase.scale(training)), sum(plan.tokens for plan in plans))
         if stop.is_set() or time.monotonic() - saved_s > SAVE_EACH_S:
             training.save(path)
             saved_s = time.monotonic()
@@ -75,10 +75,10 @@ def _stop_signal() -> threading.Event:
     return stop
 
 
-def _until(training: Training, phase: Phase) -> Iterator[tuple[Batch, ...]]:
-    batches = training.batches(whole_only=phase.falling)
+def _until(training: Training, phase: Phase) -> Iterator[tuple[Plan, ...]]:
+    plans = training.batches(whole_only=phase.falling)
     while training.step < phase.steps:
-        yield tuple(itertools.islice(batches, BATCHES_PER_STEP))
+        yield tuple(itertools.islice(plans, BATCHES_PER_STEP))
 
 
 class _Reporter:

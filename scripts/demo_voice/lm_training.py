@@ -8,13 +8,15 @@ import torch
 
 from demo_voice.encoded import EncodedCorpus
 from demo_voice.llama import Llama
-from demo_voice.lm_data import Shards, available, dev_batches, epoch
+from demo_voice.lm_data import Plan, Shards, available, dev_batches, epoch
 from demo_voice.lm_loss import loss, mean_of
 from demo_voice.optimizer import MuonWithAdam
+from demo_voice.processor import FAST_BFLOAT16
 from demo_voice.sequences import Batch
 from demo_voice.settings import LmSettings
 from demo_voice.store import write_atomically
 from demo_voice.vocabulary import SIZE
+from orpheus_core.lexicon import Lexicon
 
 BATCHES_PER_STEP = 2
 MAX_GRADIENT = 1.0
@@ -25,8 +27,8 @@ AVERAGE_STEPS = 50
 class Training:
     """A model in training, with all that must be kept to go on."""
 
-    def __init__(self, corpus: EncodedCorpus, settings: LmSettings) -> None:
-        self.corpus, self.settings = corpus, settings
+    def __init__(self, corpus: EncodedCorpus, lexicon: Lexicon, settings: LmSettings) -> None:
+        self.corpus, self.lexicon, self.settings = corpus, lexicon, settings
         self.model = Llama(settings.shape, SIZE, settings.seed)
         self.optimizer = MuonWithAdam(
             self.model, matrix_rate=settings.matrix_rate, vector_rate=settings.vector_rate,
@@ -35,7 +37,7 @@ class Training:
         self.average = {name: weight.clone() for name, weight in self.model.state_dict().items()}
         self.step = self.epoch = self.batch = 0
         self.shards = Shards({})
-        self._dev = dev_batches(corpus)
+        self._dev = dev_batches(corpus, lexicon)
         # Threads that meet once a step, since ones that meet in each product wait for each other on a busy machine.
         self._pool = ThreadPoolExecutor(BATCHES_PER_STEP, initializer=torch.set_num_threads, initargs=(1,))
 
@@ -65,28 +67,28 @@ class Training:
         """A finish counts its steps from nothing and begins an epoch of its own."""
         self.step, self.epoch, self.batch, self.shards = 0, 0, 0, Shards({})
 
-    def batches(self, *, whole_only: bool) -> Iterator[Batch]:
+    def batches(self, *, whole_only: bool) -> Iterator[Plan]:
         """For ever, from where the training is. A new epoch takes in all shards that are there by then."""
         while True:
             if self.batch == 0 or not self.shards.counts:
                 self.shards = available(self.corpus)
             found = epoch(
-                self.corpus, self.shards, seed=self.settings.seed, number=self.epoch,
+                self.corpus, self.lexicon, self.shards, seed=self.settings.seed, number=self.epoch,
                 batch_tokens=self.settings.batch_tokens, whole_only=whole_only,
             )  # fmt: skip
-            for index, batch in enumerate(found):
+            for index, plan in enumerate(found):
                 if index >= self.batch:
                     self.batch = index + 1
-                    yield batch
+                    yield plan
             self.epoch, self.batch = self.epoch + 1, 0
 
-    def train(self, batches: Sequence[Batch], scale: float) -> dict[str, float]:
+    def train(self, plans: Sequence[Plan], scale: float) -> dict[str, float]:
         """One step on the mean of some batches' gradients; each batch has a thread of its own."""
-        found = list(self._pool.map(self._gradients, batches))
+        found = list(self._pool.map(self._gradients, plans))
         for parameter, gradients in zip(self.model.parameters(), zip(*(g for g, _ in found), strict=True), strict=True):
             parameter.grad = torch.stack(gradients).mean(dim=0)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)
-        self.optimizer.step(scale)
+        self.optimizer.step(scale, self._pool.map)
         self.step += 1
         for name, weight in self.model.state_dict().items():
             self.average[name].lerp_(weight, 1 / min(self.step, AVERAGE_STEPS))
@@ -96,9 +98,11 @@ class Training:
         """Losses on sentences that are not trained on."""
         return mean_of(list(self._pool.map(self._levels, self._dev)))
 
-    def _gradients(self, batch: Batch) -> tuple[tuple[torch.Tensor, ...], dict[str, float]]:
+    def _gradients(self, plan: Plan) -> tuple[tuple[torch.Tensor, ...], dict[str, float]]:
         # Not by backward(): it would add to what the other thread finds.
-        found = loss(self.model, batch, guidance=self.settings.guidance, z_loss=self.settings.z_loss)
+        batch = plan.batch()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=FAST_BFLOAT16):
+            found = loss(self.model, batch, guidance=self.settings.guidance, z_loss=self.settings.z_loss)
         return torch.autograd.grad(found.total, list(self.model.parameters())), found.by_level
 
     @torch.no_grad()  # type: ignore[untyped-decorator]

@@ -9,9 +9,11 @@ from demo_voice.codebook import CODEBOOK_FILE, Codebook
 from demo_voice.codebook_making import codebook, codebook_folder
 from demo_voice.corpus import Corpus
 from demo_voice.encoded import EncodedCorpus
+from demo_voice.pronouncing import make_lexicon
 from demo_voice.sentences import all_texts
 from demo_voice.settings import CodebookSettings, CodecSettings, CorpusSettings, LmSettings
 from demo_voice.store import key
+from orpheus_core.lexicon import Lexicon
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Recipe:
             Codebook.load(given / "codec" / CODEBOOK_FILE).save(path)
         return codebook(self.options.cache, self.corpus, self.codebook_settings)
 
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """As the prompts of the training have it, and the release."""
+        return make_lexicon(self.options.cache, self.corpus.texts.training)
+
     @property
     def codebook_folder(self) -> Path:
         return codebook_folder(self.options.cache, self.corpus, self.codebook_settings)
@@ -55,4 +62,4 @@ class Recipe:
         return f"finish-{self.options.trunk_steps}-{self.options.finish_steps}"
 
     def encoded(self) -> EncodedCorpus:
-        return EncodedCorpus(self.codebook_folder / "encoded", self.corpus, self.codebook)
+        return EncodedCorpus(self.codebook_folder / "readings", self.corpus, self.codebook)

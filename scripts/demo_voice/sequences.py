@@ -1,19 +1,20 @@
 """Readings as training sequences, and batches of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from demo_voice.alignment import letters_of_phones
 from demo_voice.encoded import Reading
 from demo_voice.layout import PHONE_SLOTS, PITCH_SLOT
 from demo_voice.vocabulary import audio_ids, prompt_ids, token_ids
 from orpheus_core.layout import END_OF_SPEECH, TOKENS_PER_FRAME
 
 LOOKED_AT = 3
-"""Letters that guided heads are asked to look at: of the current phone, the next and the next but one."""
+"""Characters that guided heads are asked to look at: of the current phone, the next and the next but one."""
 
 NO_TARGET = -1
 END_WEIGHT = 2.0
@@ -38,7 +39,7 @@ class Example:
     """The next token, or `NO_TARGET`."""
     weights: npt.NDArray[np.float32]
     looks: Ints
-    """[T, 3]: positions of letters to look at, or `NO_TARGET`."""
+    """[T, 3]: positions of characters to look at, or `NO_TARGET`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,9 @@ class Batch:
         return int((self.ids != 0).sum())
 
 
-def whole(reading: Reading) -> Example:
-    """The sequence as the model meets it when it speaks."""
-    prompt, text_start = prompt_ids(reading.voice, reading.text)
+def whole(reading: Reading, written: str) -> Example:
+    """The sequence as the model meets it when it speaks, with the text written in phones, letters or both."""
+    prompt, text_start = prompt_ids(reading.voice, written)
     audio = audio_ids(reading.codes).reshape(-1)
     ids = np.concatenate((prompt, audio))
     targets = np.full(len(ids), NO_TARGET, dtype=np.int64)
@@ -68,7 +69,7 @@ def whole(reading: Reading) -> Example:
     targets[first:] = np.concatenate((audio, [token_ids()[END_OF_SPEECH]]))
     weights[first:] = np.concatenate((np.tile(SLOT_WEIGHTS, len(reading.codes)), [END_WEIGHT]))
     looks = np.full((len(ids), LOOKED_AT), NO_TARGET, dtype=np.int64)
-    looks[_phone_queries(first, len(reading.codes))] = _letters(reading) + text_start - 1
+    looks[_phone_queries(first, len(reading.codes))] = _looks(reading, written) + text_start - 1
     return Example(ids=ids, positions=np.arange(len(ids)), targets=targets, weights=weights, looks=looks)
 
 
@@ -89,19 +90,17 @@ def skeleton(sequence: Example, frames: int) -> Example:
     )
 
 
-def batches(sequences: Sequence[Example], batch_tokens: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """All of them once, in batches of like lengths of at most `batch_tokens` with padding, in random order."""
+def grouped(lengths: Ints, batch_tokens: int, rng: np.random.Generator) -> list[list[int]]:
+    """Indices of sequences of like lengths, each once, in groups of at most `batch_tokens` with padding, in random
+    order."""
     # Ties and near ties in another order each time, so that batches differ from epoch to epoch.
-    lengths = np.array([len(s.ids) for s in sequences])
-    order = np.argsort(lengths * rng.uniform(0.95, 1.05, len(lengths)))
     groups: list[list[int]] = [[]]
-    for index in order:
+    for index in np.argsort(lengths * rng.uniform(0.95, 1.05, len(lengths))):
         longest = max([lengths[index], *lengths[groups[-1]]])
         if groups[-1] and longest * (len(groups[-1]) + 1) > batch_tokens:
             groups.append([])
         groups[-1].append(int(index))
-    for group in rng.permutation(len(groups)):
-        yield collate([sequences[i] for i in groups[group]])
+    return [groups[i] for i in rng.permutation(len(groups))]
 
 
 def collate(sequences: Sequence[Example]) -> Batch:
@@ -127,9 +126,11 @@ def _phone_queries(first: int, frames: int) -> Ints:
     return places.reshape(-1)
 
 
-def _letters(reading: Reading) -> Ints:
-    """For each step, [2 * F, 3], indices of letters: the phone last spoken, the next and the next but one."""
+def _looks(reading: Reading, written: str) -> Ints:
+    """For each step, [2 * F, 3], indices of characters in the text with one space in front: of the phone last spoken,
+    the next and the next but one."""
+    characters = letters_of_phones(f" {written}", reading.phones)
     spoken = np.concatenate((reading.steps[:1], reading.steps[:-1]))
-    ahead = np.minimum(spoken[:, None] + np.arange(LOOKED_AT), len(reading.letters) - 1)
-    letters: Ints = reading.letters[ahead]
-    return letters
+    ahead = np.minimum(spoken[:, None] + np.arange(LOOKED_AT), len(characters) - 1)
+    looks: Ints = characters[ahead]
+    return looks

@@ -38,7 +38,7 @@ def make_codec(recipe: Recipe) -> None:
 
 def make_lm(recipe: Recipe) -> None:
     """Trunk and finish of the language model."""
-    training = Training(recipe.encoded(), recipe.lm_settings)
+    training = Training(recipe.encoded(), recipe.lexicon, recipe.lm_settings)
     if recipe.options.warm_start:
         training.warm_start(read_weights(recipe.options.warm_start / "lm"))
     snapshot = recipe.lm_folder / f"{TRUNK}-{recipe.options.trunk_steps}.pt"
@@ -70,7 +70,7 @@ def make_export(recipe: Recipe) -> None:
     spoken = CodecData.read(recipe.corpus, recipe.codebook, recipe.codec_settings).held_out
     export.export(
         state["average"], codec, recipe.lm_settings.shape, recipe.options.release, spoken=spoken,
-        codebook=recipe.codebook, facts=facts(recipe, state),
+        lexicon=recipe.lexicon, codebook=recipe.codebook, facts=facts(recipe, state),
     )  # fmt: skip
     say(f"exported to {recipe.options.release}")
 

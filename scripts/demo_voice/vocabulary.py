@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from demo_voice.layout import CODES_USED
+from demo_voice.phones import STRESS, SYMBOLS
 from orpheus_core.layout import (
     BEGIN_OF_TEXT,
     CODES_PER_SLOT,
@@ -29,7 +30,7 @@ CONTROLS = (
 """The padding is first: its id is 0."""
 CHARACTERS = " abcdefghijklmnopqrstuvwxyz,.?!':"
 
-TEXT_TOKENS = (*CONTROLS, UNKNOWN, *CHARACTERS)
+TEXT_TOKENS = (*CONTROLS, UNKNOWN, *CHARACTERS, *SYMBOLS.values(), STRESS)
 SLOT_STARTS = tuple(len(TEXT_TOKENS) + sum(CODES_USED[:slot]) for slot in range(len(CODES_USED)))
 """Id of code 0 of each slot."""
 SIZE = len(TEXT_TOKENS) + sum(CODES_USED)

@@ -12,6 +12,8 @@ from orpheus_core.length import worst_case_tokens
 from orpheus_core.voices import RELEASED
 
 LLM_MODEL = "orpheus_llm"
+LEXICON_FILE = "lexicon.txt"
+"""In the folder of a checkpoint that wants words written in its own way."""
 
 
 def checkpoint_list(profile: Profile, artefacts: Artefacts) -> tuple[Checkpoint, ...]:
@@ -61,6 +63,7 @@ def describe(choice: CheckpointChoice, *, model: str, folder: Path, codec: Codec
             bucket_frames=codec.bucket_frames,
         ),
         normaliser=choice.normaliser,
+        lexicon=f"lexicon-{choice.name}.txt" if (folder / LEXICON_FILE).exists() else "",
     )
     _require_fit(checkpoint)
     return checkpoint

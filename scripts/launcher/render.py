@@ -13,7 +13,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from launcher.artefacts import Artefacts
-from launcher.checkpoints import LLM_MODEL, checkpoint_list
+from launcher.checkpoints import LEXICON_FILE, LLM_MODEL, checkpoint_list
 from launcher.errors import LaunchError
 from launcher.paths import CHECKOUT, MODEL_SOURCES, make_folder
 from launcher.profile import Profile, Streams
@@ -63,6 +63,8 @@ def plan(profile: Profile, artefacts: Artefacts, sources: Path = MODEL_SOURCES) 
         )
         arguments = {"model": str(artefacts.checkpoints[choice.name]), **choice.engine.arguments()}
         files[f"{checkpoint.model}/1/model.json"] = _model_json(sources / LLM_MODEL, arguments)
+        if checkpoint.lexicon:
+            files[f"{TTS_MODEL}/1/{checkpoint.lexicon}"] = artefacts.checkpoints[choice.name] / LEXICON_FILE
     for name, onnx in (("snac_decoder", artefacts.decoder), ("snac_encoder", artefacts.encoder)):
         files[f"{name}/config.pbtxt"] = _config(sources / name, name=name, kind=codec_kind)
         files[f"{name}/1/model.onnx"] = onnx

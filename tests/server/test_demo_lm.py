@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from demo_voice import lm_run
+from demo_voice.alignment import letters_of_phones
 from demo_voice.checkpoint import read_weights, write_checkpoint
 from demo_voice.codec_data import Spoken
 from demo_voice.codec_training import Codec
@@ -21,20 +22,23 @@ from demo_voice.encoded import EncodedCorpus
 from demo_voice.encoder import Encoder
 from demo_voice.export import export
 from demo_voice.llama import Llama
+from demo_voice.lm_data import DEV_PER_VOICE, Plan, Shards, epoch, partly_written
 from demo_voice.lm_loss import GUIDED_HEADS, loss
 from demo_voice.lm_run import Phase, Stopped, run
 from demo_voice.lm_training import Training
-from demo_voice.sequences import NO_TARGET, SKELETON_SLOTS, Batch, batches, collate, skeleton, whole
+from demo_voice.sequences import NO_TARGET, SKELETON_SLOTS, collate, grouped, skeleton, whole
 from demo_voice.settings import LmSettings, LmShape
 from demo_voice.tokenizer import build
 from demo_voice.vocabulary import SIZE, SLOT_STARTS, prompt_ids, token_ids
 from orpheus_core.layout import END_OF_SPEECH, TOKENS_PER_FRAME
+from orpheus_core.lexicon import Lexicon
 from orpheus_core.prompt import code_tokens, preset_prompt
 from server.demo_corpus import made_up_codebook, made_up_corpus
 
 pytestmark = pytest.mark.server
 
 SHAPE = LmShape(hidden=32, layers=6, heads=4, intermediate=48)
+LEXICON = Lexicon({"number": "ɴˈʌᴍʙɝ"})
 SETTINGS = LmSettings(shape=SHAPE, batch_tokens=600, warmup_steps=2)
 
 
@@ -54,7 +58,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> EncodedCorpus:
     return made_up_corpus(tmp_path_factory.mktemp("corpus"))
 
 
-@pytest.mark.parametrize("text", ["it's nine o'clock, isn't it?", "yes.", "a b, c! d?"])
+@pytest.mark.parametrize("text", ["it's nine o'clock, isn't it?", "yes.", "a ʙ, ꜱˈɨ! d?"])
 def test_the_tokenizer_reads_a_prompt_as_the_training_does(text: str) -> None:
     ids, _ = prompt_ids("leo", text)
     assert build().encode(preset_prompt(voice="leo", text=text)).ids == ids.tolist()
@@ -92,7 +96,7 @@ def test_the_model_is_hugging_face_s_llama(tmp_path: Path) -> None:
 
 def test_a_sequence_is_prompt_codes_and_end(corpus: EncodedCorpus) -> None:
     reading = corpus.read(corpus.corpus.settings.voices[1], 0)[5]
-    sequence = whole(reading)
+    sequence = whole(reading, reading.text)
     strings = {number: token for token, number in token_ids().items()}
     asked = sequence.targets != NO_TARGET
     text = "".join(strings[number] for number in sequence.ids)
@@ -101,22 +105,32 @@ def test_a_sequence_is_prompt_codes_and_end(corpus: EncodedCorpus) -> None:
     assert np.array_equal(sequence.ids[1:][asked[:-1]], sequence.targets[:-1][asked[:-1]])
 
 
-def test_heads_are_asked_to_look_at_letters_of_the_text(corpus: EncodedCorpus) -> None:
+@pytest.mark.parametrize("lexicon", [LEXICON, Lexicon({})])
+def test_heads_are_asked_to_look_at_characters_of_the_text(corpus: EncodedCorpus, lexicon: Lexicon) -> None:
     reading = corpus.read(corpus.corpus.settings.voices[0], 0)[3]
-    sequence = whole(reading)
+    written = lexicon.written(reading.text)
+    sequence = whole(reading, written)
     queries = np.flatnonzero(sequence.looks[:, 0] != NO_TARGET)
     assert len(queries) == 2 * len(reading.codes)
     phone_ids = sequence.targets[queries]
     assert (phone_ids >= SLOT_STARTS[1]).all()
     assert (phone_ids < SLOT_STARTS[3]).all()
     strings = {number: token for token, number in token_ids().items()}
-    letters = [strings[n] for n in sequence.ids[sequence.looks[queries, 0]]]
-    assert letters == [f" {reading.text}"[i] for i in reading.letters[np.concatenate(([0], reading.steps[:-1]))]]
+    looked_at = [strings[n] for n in sequence.ids[sequence.looks[queries, 0]]]
+    read_from = letters_of_phones(f" {written}", reading.phones)
+    assert looked_at == [f" {written}"[i] for i in read_from[np.concatenate(([0], reading.steps[:-1]))]]
+
+
+def test_some_words_keep_their_letters(corpus: EncodedCorpus) -> None:
+    text = "number " * 2000
+    written = partly_written(text, LEXICON, np.random.default_rng(0)).split()
+    assert set(written) == {"number", LEXICON.spellings["number"]}
+    assert 0.05 < written.count("number") / len(written) < 0.15
 
 
 def test_a_skeleton_predicts_the_same_where_it_predicts(corpus: EncodedCorpus) -> None:
     reading = corpus.read(corpus.corpus.settings.voices[0], 0)[7]
-    full = whole(reading)
+    full = whole(reading, reading.text)
     bones = skeleton(full, len(reading.codes))
     assert len(full.ids) - len(bones.ids) == len(reading.codes) * (TOKENS_PER_FRAME - len(SKELETON_SLOTS))
     for name in ("ids", "targets", "weights", "looks"):
@@ -125,19 +139,30 @@ def test_a_skeleton_predicts_the_same_where_it_predicts(corpus: EncodedCorpus) -
     assert set(np.flatnonzero(phones)) <= set(bones.positions)
 
 
-def test_batches_have_every_sequence_once_and_no_more_tokens_than_asked(corpus: EncodedCorpus) -> None:
-    sequences = [whole(r) for r in corpus.read(corpus.corpus.settings.voices[0], 0)]
-    found = list(batches(sequences, 600, np.random.default_rng(0)))
-    assert sum(len(batch.ids) for batch in found) == len(sequences)
-    assert all(batch.ids.numel() <= 600 for batch in found)
-    assert sum(int((b.targets != NO_TARGET).sum()) for b in found) == sum(
-        int((s.targets >= 0).sum()) for s in sequences
+def test_groups_have_every_sequence_once_and_no_more_tokens_than_asked() -> None:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(40, 300, 200)
+    found = grouped(lengths, 600, rng)
+    assert sorted(index for group in found for index in group) == list(range(200))
+    assert all(len(group) * lengths[group].max() <= 600 for group in found)
+
+
+def test_an_epoch_has_every_sentence_once(corpus: EncodedCorpus) -> None:
+    plans = list(
+        epoch(corpus, LEXICON, Shards({"tara": 1, "leo": 1}), seed=1, number=0, batch_tokens=600, whole_only=False)
     )
+    read = sorted((r.voice, r.text) for plan in plans for r in plan.readings)
+    assert len(read) == len(corpus.read(corpus.corpus.settings.voices[0], 0)) * 2 - 2 * DEV_PER_VOICE
+    assert 0 < sum(len(p.readings) for p in plans if p.spectra) < len(read) / 2
+    for plan in plans:
+        batch = plan.batch()
+        assert batch.ids.shape[0] == len(plan.readings)
+        assert batch.tokens >= plan.tokens
 
 
 def test_the_loss_sees_no_padding_and_asks_heads_for_attention(corpus: EncodedCorpus) -> None:
     readings = corpus.read(corpus.corpus.settings.voices[0], 0)
-    short, long = sorted((whole(r) for r in readings[:20]), key=lambda s: len(s.ids))[::19]
+    short, long = sorted((whole(r, r.text) for r in readings[:20]), key=lambda s: len(s.ids))[::19]
     model = Llama(SHAPE, SIZE, seed=1)
     pair, single = collate([short, long]), collate([short])
     hidden, attentions = model(pair.ids, pair.positions)
@@ -150,7 +175,7 @@ def test_the_loss_sees_no_padding_and_asks_heads_for_attention(corpus: EncodedCo
 
 
 def test_training_learns(corpus: EncodedCorpus, tmp_path: Path) -> None:
-    training = Training(corpus, SETTINGS)
+    training = Training(corpus, LEXICON, SETTINGS)
     before = training.dev()
     run(training, Phase(name="trunk", steps=30, falling=False), tmp_path, say=lambda _: None)
     after = training.dev()
@@ -162,14 +187,14 @@ def test_training_learns(corpus: EncodedCorpus, tmp_path: Path) -> None:
 
 def test_a_stopped_training_goes_on_as_if_nothing_had_happened(corpus: EncodedCorpus, tmp_path: Path) -> None:
     phase = Phase(name="trunk", steps=6, falling=False)
-    through = Training(corpus, SETTINGS)
+    through = Training(corpus, LEXICON, SETTINGS)
     run(through, phase, tmp_path / "through", say=lambda _: None)
 
-    stopped = Training(corpus, SETTINGS)
+    stopped = Training(corpus, LEXICON, SETTINGS)
     original = stopped.train
 
-    def train_and_ask_to_stop(batches: Sequence[Batch], scale: float) -> dict[str, float]:
-        found = original(batches, scale)
+    def train_and_ask_to_stop(plans: Sequence[Plan], scale: float) -> dict[str, float]:
+        found = original(plans, scale)
         if stopped.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return found
@@ -178,7 +203,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(corpus: EncodedCo
     with pytest.raises(Stopped, match="step 3"):
         run(stopped, phase, tmp_path / "stopped", say=lambda _: None)
 
-    resumed = Training(corpus, replace(SETTINGS))
+    resumed = Training(corpus, LEXICON, replace(SETTINGS))
     run(resumed, phase, tmp_path / "stopped", say=lambda _: None)
     assert resumed.step == 6
     for name, weight in through.model.state_dict().items():
@@ -187,7 +212,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(corpus: EncodedCo
 
 
 def test_a_finish_falls_to_nothing_and_leaves_its_trunk(corpus: EncodedCorpus, tmp_path: Path) -> None:
-    training = Training(corpus, SETTINGS)
+    training = Training(corpus, LEXICON, SETTINGS)
     trunk = run(training, Phase(name="trunk", steps=2, falling=False), tmp_path, say=lambda _: None)
     kept = trunk.read_bytes()
     training.restart_count()
@@ -195,9 +220,9 @@ def test_a_finish_falls_to_nothing_and_leaves_its_trunk(corpus: EncodedCorpus, t
     scales: list[float] = []
     original = training.train
 
-    def train_and_note(batches: Sequence[Batch], scale: float) -> dict[str, float]:
+    def train_and_note(plans: Sequence[Plan], scale: float) -> dict[str, float]:
         scales.append(scale)
-        return original(batches, scale)
+        return original(plans, scale)
 
     training.train = train_and_note  # type: ignore[method-assign]
     run(training, phase, tmp_path, say=lambda _: None)
@@ -214,13 +239,14 @@ def test_the_release_is_a_folder_that_the_launcher_can_describe(tmp_path: Path) 
     spoken = [Spoken(torch.zeros(4, 7, dtype=torch.int64), torch.from_numpy(rng.normal(size=8192).astype(np.float32)))]
     out = tmp_path / "release"
     export(
-        Llama(SHAPE, SIZE, seed=1).state_dict(), codec, SHAPE, out, codebook=codebook, facts={"steps": 1}, spoken=spoken
-    )
+        Llama(SHAPE, SIZE, seed=1).state_dict(), codec, SHAPE, out, lexicon=LEXICON, codebook=codebook,
+        facts={"steps": 1}, spoken=spoken,
+    )  # fmt: skip
     files = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     assert files == [
         "SHA256SUMS", "codec/codebook.npz", "codec/decoder.onnx", "codec/encoder.onnx", "lm/config.json",
-        "lm/generation_config.json", "lm/model.safetensors", "lm/tokenizer.json", "lm/tokenizer_config.json",
-        "recipe.json",
+        "lm/generation_config.json", "lm/lexicon.txt", "lm/model.safetensors", "lm/tokenizer.json",
+        "lm/tokenizer_config.json", "recipe.json",
     ]  # fmt: skip
     assert len((out / "SHA256SUMS").read_text().splitlines()) == len(files) - 1
     facts = json.loads((out / "recipe.json").read_text())

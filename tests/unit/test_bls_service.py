@@ -4,6 +4,8 @@ import json
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,20 +130,29 @@ def test_calls_of_live_streams_are_counted_with_them() -> None:
 )
 def test_a_parameter_that_cannot_be_is_named(name: str, value: str, fix: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        read_settings(model_config(**{name: value}))
+        read_settings(model_config(**{name: value}), Path())
     assert str(caught.value) == f"{name}: {value!r}: {fix}"
 
 
 def test_a_repository_that_was_not_rendered_is_refused() -> None:
     with pytest.raises(InvalidInput, match="checkpoints: 'missing': render the repository"):
-        read_settings("{}")
+        read_settings("{}", Path())
 
 
 def test_settings_are_read_and_the_rest_is_default() -> None:
-    settings = read_settings(model_config(max_streams="7", decode_timeout_s="2.5", start_lead_frames="0"))
+    settings = read_settings(model_config(max_streams="7", decode_timeout_s="2.5", start_lead_frames="0"), Path())
     assert (settings.max_streams, settings.deadlines.decode_s, settings.start_lead_frames) == (7, 2.5, 0)
     assert settings.checkpoints == (CHECKPOINT,)
     assert settings.thread_pool_size == 32
+    assert settings.lexicons == {}
+
+
+def test_a_lexicon_lies_beside_the_model(tmp_path: Path) -> None:
+    config = model_config(checkpoints=dump_checkpoints((replace(CHECKPOINT, lexicon="words.txt"),)))
+    with pytest.raises(InvalidInput, match=r"lexicon: 'words.txt': render the repository with"):
+        read_settings(config, tmp_path)
+    (tmp_path / "words.txt").write_text("yes\tʏɛꜱ\n", encoding="utf-8")
+    assert read_settings(config, tmp_path).lexicons[CHECKPOINT.name].written("yes!") == "ʏɛꜱ!"
 
 
 def test_the_watchdog_forgets_what_has_ended_and_survives_a_failing_look() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from orpheus_core.checkpoint import Checkpoint
 from orpheus_core.errors import InvalidInput
+from orpheus_core.lexicon import Lexicon
 from orpheus_core.normaliser import english
 from orpheus_core.numerals import cardinal, decade, digits, ordinal, year
 from orpheus_core.request import parse_request
@@ -210,6 +211,14 @@ def prompt_of(checkpoint: Checkpoint, text: str) -> str:
 def test_a_checkpoint_that_asks_for_it_gets_words() -> None:
     assert "tara: it is nine twenty.<|eot_id|>" in prompt_of(DEMO, "It is 9:20")
     assert "tara: It is 9:20<|eot_id|>" in prompt_of(replace(DEMO, normaliser="none"), "It is 9:20")
+
+
+def test_words_are_written_as_the_checkpoint_s_lexicon_has_them() -> None:
+    lexicons = {DEMO.name: Lexicon({"it": "ɪᴛ", "nine": "ɴɩɴ"})}
+    tensors = {"text": np.array([b"It's 9, isn't it?"], dtype=np.object_)}
+    assert "tara: ɪᴛ's ɴɩɴ, isn't ɪᴛ?<|eot_id|>" in parse_request(tensors, (DEMO,), lexicons).generation.prompt
+    other = {"other": lexicons[DEMO.name]}
+    assert "tara: it's nine, isn't it?<|eot_id|>" in parse_request(tensors, (DEMO,), other).generation.prompt
 
 
 def test_the_cap_holds_for_what_is_spoken() -> None:

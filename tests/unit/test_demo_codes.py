@@ -109,6 +109,9 @@ def test_a_centroid_is_its_own_nearest() -> None:
         (" the cat.", "dh ax k ae t pau", "t e c a t ."),
         (" thought.", "th ao t pau", "t u t ."),
         (" fox.", "f aa k s pau", "f o x x ."),
+        (" ðə ᴋˈæᴛ.", "dh ax k ae t pau", "ð ə ᴋ æ ᴛ ."),
+        (" ꜱɪx ɴɩᴛs.", "s ih k s n ay t s pau", "ꜱ ɪ x x ɴ ɩ ᴛ s ."),
+        (" ᴅʌᴢ ɪᴛ?", "d ah z ax t pau", "ᴅ ʌ ᴢ ɪ ᴛ ?"),
         (" knights, who?", "n ay t s pau hh uw pau", "n i t s , w o ?"),
     ],
 )

@@ -28,6 +28,7 @@ counts.
 
 import gc
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from orpheus_bls.outlet import Outlet
@@ -45,9 +46,9 @@ class TritonPythonModel:
     def initialize(self, args: Mapping[str, str]) -> None:
         """
         Raises:
-            InvalidInput: a parameter of the configuration that cannot be; Triton then refuses to load the model.
+            InvalidInput: a parameter or a lexicon that cannot be; Triton then refuses to load the model.
         """
-        settings = read_settings(args["model_config"])
+        settings = read_settings(args["model_config"], Path(__file__).parent)
         slots = Slots(settings.max_streams, settings.thread_pool_size)
         self._service = Service(settings, TritonModels(), TritonMetrics(settings.max_streams), slots)
 

@@ -69,7 +69,9 @@ class Service:
     def _admitted(self, arrived: Arrived) -> tuple[SpeechRequest, Slot]:
         if self._closed:
             raise EngineUnavailable("the server is shutting down")
-        request = parse_request(arrived.tensors, self._settings.checkpoints, probe=arrived.probe)
+        request = parse_request(
+            arrived.tensors, self._settings.checkpoints, self._settings.lexicons, probe=arrived.probe
+        )
         return request, self._slots.take(probe=arrived.probe)
 
     def _refuse(self, error: SpeechError, outlet: Outlet, *, probe: bool) -> None:

@@ -3,11 +3,13 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeVar
 
 from orpheus_core.checkpoint import PARAMETER, Checkpoint, load_checkpoints
 from orpheus_core.errors import InvalidInput
+from orpheus_core.lexicon import Lexicon
 
 Number = TypeVar("Number", int, float)
 
@@ -34,6 +36,8 @@ class Settings:
     """The parameters of one instance."""
 
     checkpoints: tuple[Checkpoint, ...]
+    lexicons: Mapping[str, Lexicon] = field(default_factory=dict)
+    """Of those checkpoints that have one, by name."""
     max_streams: int = 12
     thread_pool_size: int = TRITON_THREAD_POOL_SIZE
     """What Triton was started with: `--backend-config=python,thread-pool-size`."""
@@ -41,17 +45,18 @@ class Settings:
     deadlines: Deadlines = Deadlines()
 
 
-def read_settings(model_config: str) -> Settings:
-    """From the model's configuration as JSON.
+def read_settings(model_config: str, folder: Path) -> Settings:
+    """From the model's configuration as JSON, and the files in its version's folder that it names.
 
     Raises:
-        InvalidInput: a parameter is missing or cannot be read.
+        InvalidInput: a parameter is missing or cannot be read, or a file.
     """
     entries = json.loads(model_config).get("parameters", {})
     given = {name: str(entry["string_value"]) for name, entry in entries.items()}
     if PARAMETER not in given:
         raise InvalidInput(PARAMETER, "missing", "render the repository with scripts/render_repository")
-    usual = Settings(checkpoints=load_checkpoints(given[PARAMETER]))
+    checkpoints = load_checkpoints(given[PARAMETER])
+    usual = Settings(checkpoints=checkpoints, lexicons=_lexicons(checkpoints, folder))
     return replace(
         usual,
         max_streams=_number(given, "max_streams", int, usual.max_streams),
@@ -64,6 +69,18 @@ def read_settings(model_config: str) -> Settings:
             total_s=_number(given, "total_timeout_s", float, usual.deadlines.total_s),
         ),
     )
+
+
+def _lexicons(checkpoints: tuple[Checkpoint, ...], folder: Path) -> dict[str, Lexicon]:
+    return {c.name: _lexicon(folder, c.lexicon) for c in checkpoints if c.lexicon}
+
+
+def _lexicon(folder: Path, name: str) -> Lexicon:
+    try:
+        return Lexicon.parse((folder / name).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        fix = f"render the repository with scripts/render_repository ({error.__class__.__name__})"
+        raise InvalidInput("lexicon", name, fix) from None
 
 
 def _number(

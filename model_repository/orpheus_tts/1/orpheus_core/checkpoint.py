@@ -81,6 +81,8 @@ class Checkpoint:
     decoder: Decoder = Decoder()
     normaliser: str = "none"
     """Name of the text normaliser that runs before the prompt: `none` or `english`."""
+    lexicon: str = ""
+    """File beside `model.py` with the spellings that its prompts have for words; empty if it has none."""
 
     def voices_of(self, language: str) -> tuple[str, ...]:
         """Voice names of one language."""

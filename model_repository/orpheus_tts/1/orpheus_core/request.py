@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from orpheus_core.length import (
     frames_that_fit,
     prompt_tokens_bound,
 )
+from orpheus_core.lexicon import NO_LEXICON, Lexicon
 from orpheus_core.normaliser import normalised
 from orpheus_core.prompt import cloning_prompt, preset_prompt
 from orpheus_core.sampling import RANGES, Generation, checked, checked_sampling
@@ -37,6 +39,8 @@ INPUTS = (
 
 PROBE_SECONDS = 0.5
 
+NO_LEXICONS: Mapping[str, Lexicon] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechRequest:
@@ -49,17 +53,28 @@ class SpeechRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class _Text:
+    spoken: str
+    written: str
+    """As the prompt has it."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Reference:
     text: str
     frames: Frames
 
 
-def parse_request(tensors: Tensors, checkpoints: tuple[Checkpoint, ...], *, probe: bool = False) -> SpeechRequest:
+def parse_request(
+    tensors: Tensors, checkpoints: tuple[Checkpoint, ...], lexicons: Mapping[str, Lexicon] = NO_LEXICONS, *,
+    probe: bool = False,
+) -> SpeechRequest:  # fmt: skip
     """The request that these inputs make.
 
     Args:
         tensors: the inputs that were sent, by name; optional ones may be missing.
         checkpoints: what is loaded.
+        lexicons: of those checkpoints that have one, by name.
         probe: a health check: speaks briefly and counts nowhere.
 
     Raises:
@@ -69,22 +84,23 @@ def parse_request(tensors: Tensors, checkpoints: tuple[Checkpoint, ...], *, prob
     choice = choose(checkpoints, language=_text(tensors, "language"), voice=_text(tensors, "voice"), cloned=cloned)
     reference = _reference(tensors, choice) if cloned else None
     text = _spoken(tensors, "text", choice)
+    written = lexicons.get(choice.checkpoint.name, NO_LEXICON).written(text)
     return SpeechRequest(
         checkpoint=choice.checkpoint,
-        generation=_generation(tensors, choice, text, reference, probe=probe),
+        generation=_generation(tensors, choice, _Text(text, written), reference, probe=probe),
         trim_silence=_scalar(tensors, "trim_silence", kinds="b", default=True),
         probe=probe,
     )
 
 
 def _generation(
-    tensors: Tensors, choice: Choice, text: str, reference: _Reference | None, *, probe: bool
+    tensors: Tensors, choice: Choice, text: _Text, reference: _Reference | None, *, probe: bool
 ) -> Generation:
-    prompt = _prompt(choice, text, reference)
+    prompt_tokens = _prompt_tokens(choice, text.written, reference)
     given = {field: number for field in RANGES if (number := _number(tensors, field)) is not None}
     return Generation(
-        prompt=prompt,
-        max_frames=_max_frames(tensors, choice.checkpoint, text, prompt_tokens=_prompt_tokens(text, choice, reference))
+        prompt=_prompt(choice, text.written, reference),
+        max_frames=_max_frames(tensors, choice.checkpoint, text.spoken, prompt_tokens=prompt_tokens)
         if not probe
         else frames_in(PROBE_SECONDS),
         sampling=checked_sampling(given, choice.checkpoint.sampling),
@@ -98,7 +114,7 @@ def _prompt(choice: Choice, text: str, reference: _Reference | None) -> str:
     return preset_prompt(voice=str(choice.voice), text=text)
 
 
-def _prompt_tokens(text: str, choice: Choice, reference: _Reference | None) -> int:
+def _prompt_tokens(choice: Choice, text: str, reference: _Reference | None) -> int:
     if reference is None:
         return prompt_tokens_bound(f"{choice.voice}{text}")
     return prompt_tokens_bound(reference.text + text, len(reference.frames))
