@@ -1,5 +1,5 @@
-"""Which letter, or phone of a spelling, each spoken phone is read from: a monotone alignment by dynamic programming over
-a hand-made table."""
+"""Which letter, or phone of a spelling, each spoken phone is read from: a monotone alignment by dynamic programming
+over a hand-made table."""
 
 from functools import cache
 from typing import Any
