@@ -52,6 +52,7 @@ def describe(choice: CheckpointChoice, *, model: str, folder: Path, codec: Codec
         voices=voices,
         default_voice=choice.default_voice or (names[0] if names else ""),
         tags={language: _tags(choice, language) for language in choice.languages},
+        foreign_tags=choice.foreign_tags,
         sampling=choice.sampling,
         can_clone=choice.can_clone,
         max_model_len=choice.engine.max_model_len,

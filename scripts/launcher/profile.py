@@ -64,6 +64,8 @@ class CheckpointChoice:
     """The first voice of the first language, if left out."""
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Emotion tags by language; a language left out has the released checkpoint's."""
+    foreign_tags: Literal["refuse", "ignore"] = "refuse"
+    """What happens to a tag of another released checkpoint that this one does not render."""
     sampling: Sampling = field(default_factory=Sampling)
     budget: Budget = field(default_factory=Budget)
     loop: LoopRule = field(default_factory=LoopRule)

@@ -174,6 +174,13 @@ VARIABLES = (
         show=lambda profile: _first(profile).source,
     ),
     Variable(
+        name="ORPHEUS_FOREIGN_TAGS",
+        key=("checkpoints", "foreign_tags"),
+        parse=lambda text: _one_of(text.lower(), {"refuse": "refuse", "ignore": "ignore"}),
+        apply=lambda profile, value: _with_first(profile, foreign_tags=value),
+        show=lambda profile: _first(profile).foreign_tags,
+    ),
+    Variable(
         name="VLLM_GPU_MEMORY_UTILIZATION",
         key=("checkpoints", "engine", "gpu_memory_utilization"),
         parse=_share,

@@ -16,6 +16,9 @@ PARAMETER = "checkpoints"
 """Name of the entry under `parameters` in `orpheus_tts`'s config.pbtxt."""
 
 
+REFUSE, IGNORE = "refuse", "ignore"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """Sampling defaults of a checkpoint; Orpheus's own are the defaults here."""
@@ -71,6 +74,8 @@ class Checkpoint:
     default_voice: str
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Emotion tags by language, without the angle brackets."""
+    foreign_tags: str = REFUSE
+    """What happens to a tag that another released checkpoint renders and this one does not: `refuse` or `ignore`."""
     sampling: Sampling = Sampling()
     can_clone: bool = False
     max_model_len: int = 8192

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from orpheus_core.checkpoint import Checkpoint
+from orpheus_core.checkpoint import IGNORE, Checkpoint
 from orpheus_core.choice import Choice, choose
 from orpheus_core.errors import InvalidInput
 from orpheus_core.layout import CODES_PER_SLOT, TOKENS_PER_FRAME
@@ -25,8 +25,9 @@ from orpheus_core.lexicon import NO_LEXICON, Lexicon
 from orpheus_core.normaliser import normalised
 from orpheus_core.prompt import cloning_prompt, preset_prompt
 from orpheus_core.sampling import RANGES, Generation, checked, checked_sampling
-from orpheus_core.text import clean_text
+from orpheus_core.text import clean_text, without_tags
 from orpheus_core.tokens import Frames
+from orpheus_core.voices import KNOWN_TAGS
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 """Inputs by name, as Triton hands them over: strings are object arrays of bytes."""
@@ -154,7 +155,10 @@ def _reference(tensors: Tensors, choice: Choice) -> _Reference:
 def _spoken(tensors: Tensors, field: str, choice: Choice) -> str:
     tags = choice.checkpoint.tags_of(choice.language)
     max_chars = choice.checkpoint.max_text_chars
-    text = clean_text(field, _text(tensors, field) or "", tags=tags, max_chars=max_chars)
+    given = _text(tensors, field) or ""
+    if choice.checkpoint.foreign_tags == IGNORE:
+        given = without_tags(given, KNOWN_TAGS.difference(tags))
+    text = clean_text(field, given, tags=tags, max_chars=max_chars)
     # Cleaned again, since it may have grown beyond the cap, and whatever reaches the prompt has been looked at.
     return clean_text(field, normalised(choice.checkpoint.normaliser, field, text), tags=tags, max_chars=max_chars)
 

@@ -6,6 +6,7 @@ injection. Everything in angle brackets is therefore refused unless it is a tag 
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from orpheus_core.errors import InvalidInput
 
@@ -31,6 +32,12 @@ def clean_text(field: str, text: str, *, tags: tuple[str, ...], max_chars: int) 
     _refuse_longer(field, spoken, max_chars, max_chars=max_chars)
     _refuse_tokens(field, spoken, tags)
     return spoken
+
+
+def without_tags(text: str, tags: Iterable[str]) -> str:
+    """The text with these tags taken out. Not clean yet: what is left may join to something else in brackets."""
+    dropped = frozenset(tags)
+    return BRACKETED.sub(lambda found: " " if found.group(1) in dropped else found.group(), text)
 
 
 def spoken_length(text: str) -> tuple[int, int]:

@@ -52,3 +52,6 @@ RELEASED: Mapping[str, LanguageVoices] = MappingProxyType(
         ),
     }
 )
+
+KNOWN_TAGS = frozenset(tag for language in RELEASED.values() for tag in language.tags)
+"""Of any language."""
