@@ -8,9 +8,8 @@ from typing import NoReturn
 
 from demo_voice.arguments import read_arguments
 from demo_voice.debian import require_packages
-from demo_voice.errors import RecipeError
 from launcher.environments import GB, Recipe, check_python, server_environment
-from launcher.errors import LaunchError, sentences
+from launcher.errors import sentences
 from launcher.paths import CHECKOUT, MODEL_SOURCES, SCRIPTS, Home
 
 DEMO_VOICE = Recipe(name="demo-voice", lock="demo-voice.txt", needed_bytes=3 * GB, torch="2.13.0+cpu")
@@ -22,10 +21,7 @@ def main(arguments: list[str]) -> NoReturn:
     read_arguments(arguments)
     with sentences():
         check_python()
-        try:
-            require_packages()
-        except RecipeError as error:
-            raise LaunchError(str(error)) from None
+        require_packages()
         # Its own environment, whatever the server is told to use.
         root = server_environment(Home.from_environment(os.environ), DEMO_VOICE, {})
         become(root / "bin" / "python", arguments)

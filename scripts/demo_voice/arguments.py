@@ -48,3 +48,4 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--sentences", type=int, default=40, help="that are evaluated of each kind and voice (%(default)s)"
     )
     parser.add_argument("--report", type=Path, help="folder that the evaluation writes its tables and samples to")
+    parser.add_argument("--page", type=Path, help="Markdown page that the evaluation puts its table into")

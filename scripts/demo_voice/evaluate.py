@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from demo_voice.errors import RecipeError
-from demo_voice.judge import Errors, Judge, errors
+from demo_voice.judge import Judge
 from demo_voice.pictures import write_ogg, write_spectrogram
 from demo_voice.store import write_json
-from demo_voice.trials import CODEC, SERVED, SOURCES, TEACHER, Audio, Served, Teacher, Trial, serve, trials
+from demo_voice.trials import CODEC, SERVED, SOURCES, TEACHER, Audio, Served, Teacher, Trial, sampling_of, serve, trials
+from demo_voice.word_errors import Errors, errors
+from orpheus_core.checkpoint import Sampling
 
 if TYPE_CHECKING:
     from demo_voice.recipe import Recipe
@@ -20,6 +22,7 @@ SEED = 50
 SILENT_PEAK = 0.05
 TRUNCATED_SHARE = 0.6
 """Of the teacher's length, below which a speech counts as cut off."""
+PAGE_MARK = "<!-- figures -->"
 SAMPLES = 3
 PICTURES = 2
 
@@ -61,9 +64,13 @@ def evaluate(recipe: "Recipe", *, say: Callable[[str], None]) -> None:
         if index < max(SAMPLES, PICTURES):
             _keep(out, index, served.audio, said)
         say(f"{index + 1} of {len(chosen)}: {trial.text!r}: {verdicts[-1].heard[SERVED]!r}")
-    write_json(out / "verdicts.json", {"verdicts": [asdict(v) for v in verdicts]})
-    (out / "table.md").write_text(table(verdicts), encoding="utf-8")
-    say(f"{out}\n{table(verdicts)}")
+    sampling = sampling_of(recipe.options.address)
+    write_json(out / "verdicts.json", {"sampling": asdict(sampling), "verdicts": [asdict(v) for v in verdicts]})
+    figures = table(verdicts, sampling)
+    (out / "table.md").write_text(figures, encoding="utf-8")
+    say(f"{out}\n{figures}")
+    if recipe.options.page:
+        put_into_page(recipe.options.page, figures)
 
 
 def _verdict(judge: Judge, trial: Trial, audio: dict[str, Audio], served: Served) -> Verdict:
@@ -93,22 +100,40 @@ def _keep(out: Path, index: int, served: Audio, said: Audio) -> None:
         write_spectrogram(out / f"teacher-{index + 1}.png", said)
 
 
-def table(verdicts: list[Verdict]) -> str:
+def put_into_page(page: Path, figures: str) -> None:
+    """Replaces what stands between the two marks of a page.
+
+    Raises:
+        RecipeError: the page has no marks.
+    """
+    before, opening, rest = page.read_text(encoding="utf-8").partition(f"{PAGE_MARK}\n")
+    _, closing, after = rest.partition(PAGE_MARK)
+    if not (opening and closing):
+        raise RecipeError(f"{page}: has not two lines {PAGE_MARK} for the figures to stand between")
+    page.write_text(f"{before}{opening}{figures}{closing}{after}", encoding="utf-8")
+
+
+def table(verdicts: list[Verdict], sampling: Sampling) -> str:
     """Word error rates by voice and kind, and what went wrong otherwise, in Markdown."""
-    lines = ["| voice | kind | sentences | words | " + " | ".join(SOURCES) + " |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| voice | kind | sentences | words | " + " | ".join(SOURCES) + " | served above teacher |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     groups = sorted({(v.trial.voice, v.trial.kind) for v in verdicts})
     for voice, kind in groups:
         group = [v for v in verdicts if (v.trial.voice, v.trial.kind) == (voice, kind)]
-        rates = " | ".join(f"{_errors(group, source).rate:.1%}" for source in SOURCES)
-        lines.append(f"| {voice} | {kind} | {len(group)} | {_errors(group, SERVED).words} | {rates} |")
-    return "\n".join([*lines, "", *_figures(verdicts)]) + "\n"
+        rate = {source: _errors(group, source).rate for source in SOURCES}
+        shown = " | ".join(f"{rate[source]:.1%}" for source in SOURCES)
+        above = f"{100 * (rate[SERVED] - rate[TEACHER]):+.1f} points"
+        lines.append(f"| {voice} | {kind} | {len(group)} | {_errors(group, SERVED).words} | {shown} | {above} |")
+    return "\n".join([*lines, "", *_figures(verdicts, sampling)]) + "\n"
 
 
 def _errors(verdicts: Iterable[Verdict], source: str) -> Errors:
     return sum((Errors(v.wrong[source], v.words) for v in verdicts), start=Errors(0, 0))
 
 
-def _figures(verdicts: list[Verdict]) -> list[str]:
+def _figures(verdicts: list[Verdict], sampling: Sampling) -> list[str]:
     runaways = [v for v in verdicts if v.finish_reason != "stop"]
     factors = [v.real_time_factor for v in verdicts]
     first_ms = [v.first_audio_ms for v in verdicts]
@@ -117,5 +142,7 @@ def _figures(verdicts: list[Verdict]) -> list[str]:
         f"cut off: {sum(v.truncated for v in verdicts)}, of {len(verdicts)}",
         f"- times real time: median {np.median(factors):.2f}, lowest {min(factors):.2f}",
         f"- first audio: median {np.median(first_ms):.0f} ms, 95 % within {np.percentile(first_ms, 95):.0f} ms",
-        "- sampling: the checkpoint's defaults, a seed for each sentence, one stream at a time, silence not trimmed",
+        f"- temperature {sampling.temperature}, top_p {sampling.top_p}, "
+        f"repetition_penalty {sampling.repetition_penalty}, a seed for each sentence, one stream at a time, "
+        "silence not trimmed",
     ]

@@ -17,6 +17,7 @@ from demo_voice.flite import FliteVoice
 from demo_voice.sentences import KINDS, Texts
 from demo_voice.settings import VOICES
 from orpheus_client import SpeechClient, SpeechOptions, SpeechResult
+from orpheus_core.checkpoint import Sampling
 
 Audio = npt.NDArray[np.float32]
 
@@ -69,6 +70,16 @@ class Teacher:
         codes = encoded(said, number, self._codebook)
         feed = {"codes": codes[None], "valid": np.array([[0, len(codes)]], dtype=np.int32)}
         return (said.audio / 32767).astype(np.float32), self._decoder.run(None, feed)[0][0]
+
+
+def sampling_of(address: str) -> Sampling:
+    """The defaults of the first checkpoint that is served."""
+
+    async def asked() -> Sampling:
+        async with SpeechClient(address) as client:
+            return (await client.checkpoints())[0].sampling
+
+    return asyncio.run(asked())
 
 
 def serve(address: str, chosen: list[Trial]) -> Iterator[tuple[Trial, Served]]:
