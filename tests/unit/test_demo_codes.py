@@ -1,5 +1,7 @@
 """From speech to codes: spectra, pitch, phones and the letters they are read from."""
 
+import unicodedata
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -13,8 +15,9 @@ from demo_voice.corpus import Utterance, trimmed
 from demo_voice.features import CEPSTRA, WINDOW_SAMPLES, log_mel, mel_weights, to_16_khz, to_24_khz, whole_frames
 from demo_voice.flite import Speech
 from demo_voice.layout import CODES_USED, PITCHES, SECONDS_PER_FRAME
-from demo_voice.phones import PHONE_IDS
-from demo_voice.vocabulary import SIZE, SLOT_STARTS, audio_ids, prompt_ids, token_ids
+from demo_voice.phones import PHONE_IDS, PHONES, STRESS, SYMBOLS
+from demo_voice.pronouncing import spelled
+from demo_voice.vocabulary import CHARACTERS, SIZE, SLOT_STARTS, audio_ids, prompt_ids, token_ids
 from orpheus_core.layout import CODES_PER_SLOT, SAMPLE_RATE_HZ
 from orpheus_core.prompt import preset_prompt
 
@@ -149,3 +152,27 @@ def test_silence_around_a_sentence_is_cut() -> None:
     assert np.array_equal(kept.audio, speech.audio[round(0.16 * 16_000) : round(0.78 * 16_000)])
     assert np.array_equal(kept.pitch_hz, speech.pitch_hz[32:156])
     assert kept.ends_s == pytest.approx([0.04, 0.24, 0.34, 0.54, 0.62])
+
+
+@pytest.mark.parametrize(
+    ("phones", "spelling"),
+    [
+        ("hh ax0 l ow1", "ʜəʟˈɵ"),
+        ("k ae1 t", "ᴋæᴛ"),
+        ("t ax", "ᴛə"),
+        ("ey1 t iy1 n", "ˈɘᴛˈɨɴ"),
+        ("", ""),
+    ],
+)
+def test_words_of_several_vowels_show_their_stress(phones: str, spelling: str) -> None:
+    assert spelled(phones.split()) == spelling
+
+
+def test_a_spelling_s_characters_are_no_letters_and_stay_what_they_are() -> None:
+    characters = [*SYMBOLS.values(), STRESS]
+    assert len(set(characters)) == len(characters) == len(PHONES)
+    for character in characters:
+        assert len(character) == 1
+        assert unicodedata.normalize("NFD", character).lower() == character
+        assert unicodedata.category(character) != "Mn"
+        assert character not in CHARACTERS
