@@ -84,6 +84,10 @@ class Codec:
     source: str = "random"
     """`random` (SNAC's architecture, seeded weights), a folder of SNAC weights or of ready `decoder.onnx` and
     `encoder.onnx`, or a hub id."""
+    revision: str | None = None
+    """Commit or tag, for a hub id."""
+    plan: str | None = None
+    """A folder that scripts/build_trt made, for Triton's TensorRT backend, which NVIDIA's containers have."""
     seed: int = 0
     receptive_field_samples: int = SNAC_RECEPTIVE_FIELD_SAMPLES
     bucket_frames: tuple[int, ...] = DECODER_BUCKET_FRAMES
@@ -105,6 +109,8 @@ class Streams:
     total_timeout_s: float = 120.0
     start_lead_frames: int = 1
     """Frames held back before the first chunk when tokens come slowly."""
+    crowded_lead_frames: int = 4
+    """The same when they come hardly faster than they are played, and more than a fifth of the streams are live."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +119,8 @@ class Profile:
 
     description: str
     device: Device = "cpu"
+    card_memory_gb: float | None = None
+    """Of the card that the profile is for, as cards are labelled (units of 2^30 bytes); nvidia-smi beats it."""
     warmup: bool = True
     """Whether a sentence is spoken before the server is reported ready."""
     ready_timeout_s: float = 300.0
@@ -174,6 +182,8 @@ def check(profile: Profile, *, where: str = "") -> None:
         _check_checkpoint(checkpoint, f"{where}checkpoints.{checkpoint.name}")
     _check_codec(profile.codec, f"{where}codec")
     _check_streams(profile.streams, f"{where}streams")
+    if profile.card_memory_gb is not None:
+        _require(0 < profile.card_memory_gb < inf, f"{where}card_memory_gb", profile.card_memory_gb, ABOVE_ZERO)
     _require(0 < profile.ready_timeout_s < inf, f"{where}ready_timeout_s", profile.ready_timeout_s, ABOVE_ZERO)
 
 
@@ -215,9 +225,10 @@ def _check_codec(codec: Codec, field: str) -> None:
 
 def _check_streams(streams: Streams, field: str) -> None:
     for key, value in asdict(streams).items():
-        if value is not None and key != "start_lead_frames":
+        if key.endswith("_lead_frames"):
+            _require(value >= 0, f"{field}.{key}", value, NOT_BELOW_ZERO)
+        elif value is not None:
             _require(0 < value < inf, f"{field}.{key}", value, ABOVE_ZERO)
-    _require(streams.start_lead_frames >= 0, f"{field}.start_lead_frames", streams.start_lead_frames, NOT_BELOW_ZERO)
     needed = threads_for(streams.max_streams)
     if streams.thread_pool_size is not None and streams.thread_pool_size < needed:
         raise LaunchError(

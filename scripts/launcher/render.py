@@ -18,12 +18,14 @@ from launcher.errors import LaunchError
 from launcher.paths import CHECKOUT, MODEL_SOURCES, make_folder
 from launcher.profile import Profile, Streams
 from launcher.triton_flags import TritonFlags, threads_for
+from launcher.trt_plan import PLAN_FILE
 from orpheus_core.checkpoint import PARAMETER, dump_checkpoints
 
 Content = bytes | Path
 """A file's bytes, or a file to link to."""
 
 TTS_MODEL = "orpheus_tts"
+DECODER, ENCODER = "snac_decoder", "snac_encoder"
 FLAGS_FILE = "triton_flags.txt"
 DIGEST_FILE = "rendered.sha256"
 """Marks a folder as ours to replace. Triton looks at folders only, these two files do not disturb it."""
@@ -65,9 +67,9 @@ def plan(profile: Profile, artefacts: Artefacts, sources: Path = MODEL_SOURCES) 
         files[f"{checkpoint.model}/1/model.json"] = _model_json(sources / LLM_MODEL, arguments)
         if checkpoint.lexicon:
             files[f"{TTS_MODEL}/1/{checkpoint.lexicon}"] = artefacts.checkpoints[choice.name] / LEXICON_FILE
-    for name, onnx in (("snac_decoder", artefacts.decoder), ("snac_encoder", artefacts.encoder)):
-        files[f"{name}/config.pbtxt"] = _config(sources / name, name=name, kind=codec_kind)
-        files[f"{name}/1/model.onnx"] = onnx
+    files |= _decoder(sources / DECODER, profile, artefacts, codec_kind)
+    files[f"{ENCODER}/config.pbtxt"] = _config(sources / ENCODER, name=ENCODER, kind=codec_kind)
+    files[f"{ENCODER}/1/model.onnx"] = artefacts.encoder
     files[f"{TTS_MODEL}/config.pbtxt"] = _config(
         sources / TTS_MODEL, name=TTS_MODEL, kind="KIND_CPU", count=profile.streams.bls_instances,
         parameters={**_stream_parameters(profile.streams), PARAMETER: dump_checkpoints(checkpoints)},
@@ -125,6 +127,32 @@ def _config(
     return text_format.MessageToString(config).encode()
 
 
+def _decoder(source: Path, profile: Profile, artefacts: Artefacts, kind: str) -> dict[str, Content]:
+    config = text_format.Parse(_config(source, name=DECODER, kind=kind), model_config_pb2.ModelConfig())
+    del config.model_warmup[:]
+    # On a card the largest batch too: its kernels are chosen, and its memory is taken, at the first request of a shape.
+    batches = (1, config.max_batch_size) if kind == "KIND_GPU" else (1,)
+    for frames in profile.codec.bucket_frames:
+        for batch in batches:
+            _add_warmup(config, frames=frames, batch=batch)
+    name, content = "model.onnx", artefacts.decoder
+    if artefacts.plan:
+        name, content = PLAN_FILE, artefacts.plan
+        config.backend = "tensorrt"
+        config.default_model_filename = PLAN_FILE
+    return {f"{DECODER}/config.pbtxt": text_format.MessageToString(config).encode(), f"{DECODER}/1/{name}": content}
+
+
+def _add_warmup(config: model_config_pb2.ModelConfig, *, frames: int, batch: int) -> None:
+    """A request of zeroes, which are valid codes, before the model is ready."""
+    warmup = config.model_warmup.add(name=f"{frames} frames, batch of {batch}", batch_size=batch)
+    for given in config.input:
+        dims = [frames if size == -1 else size for size in given.dims]
+        warmup.inputs[given.name].CopyFrom(
+            model_config_pb2.ModelWarmup.Input(data_type=given.data_type, dims=dims, zero_data=True)
+        )
+
+
 def _model_json(source: Path, arguments: Mapping[str, str | int | float | bool]) -> bytes:
     base = json.loads((source / "1" / "model.json").read_text(encoding="utf-8"))
     return (json.dumps({**base, **arguments}, indent=2) + "\n").encode()
@@ -139,6 +167,7 @@ def _stream_parameters(streams: Streams) -> dict[str, str]:
         "decode_timeout_s": str(streams.decode_timeout_s),
         "total_timeout_s": str(streams.total_timeout_s),
         "start_lead_frames": str(streams.start_lead_frames),
+        "crowded_lead_frames": str(streams.crowded_lead_frames),
     }
 
 

@@ -52,6 +52,7 @@ class VirtualStream:
     decoder: Decoder = SNAC
     decode_s_per_frame: float = 0.0005
     start_lead_frames: int = 1
+    crowded_lead_frames: int = 0
     takes: list[int] = field(default_factory=list)
     """New frames of each chunk."""
     stalls: int = 0
@@ -64,7 +65,9 @@ class VirtualStream:
         self._now_s = 0.0
         self._arrived = self._taken = self._sent_samples = 0
         self._play_start_s = 0.0
-        self._schedule = ChunkSchedule(self.decoder, start_lead_frames=self.start_lead_frames)
+        self._schedule = ChunkSchedule(
+            self.decoder, start_lead_frames=self.start_lead_frames, crowded_lead_frames=self.crowded_lead_frames
+        )
         self._window = ExactWindow(self._decode, self.decoder)
         while self._taken < len(self.arrivals_s):
             self._step()

@@ -125,6 +125,7 @@ def test_calls_of_live_streams_are_counted_with_them() -> None:
         ("token_gap_timeout_s", "nan", "give a number above 0"),
         ("total_timeout_s", "inf", "give a number above 0"),
         ("start_lead_frames", "-1", "give 0 or more"),
+        ("crowded_lead_frames", "-2", "give 0 or more"),
         ("checkpoints", "[]", "render the repository again, a list of checkpoints was expected"),
     ],
 )
@@ -217,3 +218,12 @@ def settle(rig: Rig, *, live: int) -> None:
     while (rig.slots.live, rig.metrics.live) != (live, live) and time.monotonic() < deadline_s:
         time.sleep(0.005)
     assert (rig.slots.live, rig.metrics.live) == (live, live)
+
+
+def test_a_slot_knows_whether_many_speak() -> None:
+    slots = Slots(10, 100)
+    taken = [slots.take(probe=False) for _ in range(4)]
+    assert [slot.crowded for slot in taken] == [False, False, True, True]
+    for slot in taken:
+        slot.free()
+    assert not slots.take(probe=False).crowded

@@ -38,6 +38,17 @@ def test_the_first_chunk_comes_as_soon_as_it_can(rate: float, frames: int) -> No
     assert VirtualStream(steady(rate, TEN_SECONDS)).takes[0] == frames
 
 
+def test_a_crowded_server_waits_for_a_lead_that_it_can_cut_its_chunks_from() -> None:
+    slow = steady(1.01, TEN_SECONDS)
+    alone, crowded = VirtualStream(slow), VirtualStream(slow, crowded_lead_frames=4)
+    assert (alone.takes[0], crowded.takes[0]) == (4, 7)
+    assert crowded.stalls == 0
+    assert len(crowded.takes) < 0.4 * len(alone.takes)
+    assert crowded.late.ratio < 0.6 * alone.late.ratio
+    fast = steady(1.5, TEN_SECONDS)
+    assert VirtualStream(fast, crowded_lead_frames=4).takes == VirtualStream(fast).takes
+
+
 def test_a_short_reach_speaks_after_two_frames() -> None:
     assert VirtualStream(steady(2.6, TEN_SECONDS), SHORT_REACH).takes[0] == 2
     assert VirtualStream(steady(1.05, TEN_SECONDS), SHORT_REACH).takes[0] == 3

@@ -42,6 +42,7 @@ class Settings:
     thread_pool_size: int = TRITON_THREAD_POOL_SIZE
     """What Triton was started with: `--backend-config=python,thread-pool-size`."""
     start_lead_frames: int = 1
+    crowded_lead_frames: int = 4
     deadlines: Deadlines = Deadlines()
 
 
@@ -62,6 +63,7 @@ def read_settings(model_config: str, folder: Path) -> Settings:
         max_streams=_number(given, "max_streams", int, usual.max_streams),
         thread_pool_size=_number(given, "thread_pool_size", int, usual.thread_pool_size),
         start_lead_frames=_number(given, "start_lead_frames", int, usual.start_lead_frames, least=0),
+        crowded_lead_frames=_number(given, "crowded_lead_frames", int, usual.crowded_lead_frames, least=0),
         deadlines=Deadlines(
             first_token_s=_number(given, "first_token_timeout_s", float, usual.deadlines.first_token_s),
             token_gap_s=_number(given, "token_gap_timeout_s", float, usual.deadlines.token_gap_s),

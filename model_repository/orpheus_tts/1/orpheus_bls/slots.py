@@ -13,6 +13,10 @@ CALLS_PER_STREAM = 2
 """A live stream may wait for its language model and for its decoder."""
 
 
+CROWDED_SHARE = 0.2
+"""Of the streams: with more of them live, the cost of each one's chunks counts."""
+
+
 class Slots:
     """Counts live streams, and the calls that outlive their streams.
 
@@ -55,7 +59,8 @@ class Slots:
                 self._probing = True
             else:
                 self._live += 1
-        return Slot(self, probe=probe)
+            crowded = self._live > CROWDED_SHARE * self._max_streams
+        return Slot(self, probe=probe, crowded=crowded)
 
     def free(self, *, probe: bool, calls: int) -> None:
         """A stream has ended, with so many calls unanswered."""
@@ -73,9 +78,14 @@ class Slots:
 
 
 class Slot:
-    """One stream's place."""
+    """One stream's place.
 
-    def __init__(self, slots: Slots, *, probe: bool) -> None:
+    Args:
+        crowded: whether many others speak at the time.
+    """
+
+    def __init__(self, slots: Slots, *, probe: bool, crowded: bool = False) -> None:
+        self.crowded = crowded
         self._slots = slots
         self._probe = probe
         self._lock = threading.Lock()

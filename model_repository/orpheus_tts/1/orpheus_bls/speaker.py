@@ -39,6 +39,7 @@ class Speaker:
         decode: DecodeWindow,
         *,
         start_lead_frames: int,
+        crowded_lead_frames: int = 0,
         started_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -48,7 +49,9 @@ class Speaker:
         self._decode = decode
         self._clock = clock
         self._started_s = started_s
-        self._schedule = ChunkSchedule(decoder, start_lead_frames=start_lead_frames)
+        self._schedule = ChunkSchedule(
+            decoder, start_lead_frames=start_lead_frames, crowded_lead_frames=crowded_lead_frames
+        )
         self._window = ExactWindow(self._timed_decode, decoder)
         self._trim = SilenceTrim(enabled=request.trim_silence)
         self._pending = no_frames()

@@ -49,7 +49,8 @@ class Stream:
         self._reader = Reader(request, self._child, self._mailbox)
         self._speaker = Speaker(
             request, self._mailbox, outlet, models.decoder(request, slot),
-            start_lead_frames=settings.start_lead_frames, started_s=self._started_s,
+            start_lead_frames=settings.start_lead_frames,
+            crowded_lead_frames=settings.crowded_lead_frames if slot.crowded else 0, started_s=self._started_s,
         )  # fmt: skip
         self._cancel = cancel
         self._on_end = on_end

@@ -28,6 +28,9 @@ START_LEAD_BELOW_RATE = 2.0
 START_LEAD_BELOW_RATE_SHORT_REACH = 1.1
 """The same for a codec whose reach is within one frame: its first chunk lasts a whole frame."""
 
+CROWDED_BELOW_RATE = 1.25
+"""Times real time. Below it a lead hardly grows, so chunks stay as short as the lead that a speech began with."""
+
 MIN_WAIT_S = 0.001
 """A shorter wait is not worth it: what is left of it shrinks with every look."""
 
@@ -52,9 +55,14 @@ class Decision:
 
 
 class ChunkSchedule:
-    """The pace of one stream. All times are readings of one monotonic clock, in seconds."""
+    """The pace of one stream. All times are readings of one monotonic clock, in seconds.
 
-    def __init__(self, decoder: Decoder, *, start_lead_frames: int = 1) -> None:
+    Args:
+        start_lead_frames: held back before the first chunk when tokens come slowly.
+        crowded_lead_frames: the same when they come no faster than `CROWDED_BELOW_RATE`, if that is to be more.
+    """
+
+    def __init__(self, decoder: Decoder, *, start_lead_frames: int = 1, crowded_lead_frames: int = 0) -> None:
         self._buckets = decoder.bucket_frames
         self._context_frames = context_frames(decoder)
         self.max_take_frames = self._buckets[-1] - self._context_frames
@@ -63,6 +71,7 @@ class ChunkSchedule:
         short_reach = decoder.receptive_field_samples <= SAMPLES_PER_FRAME
         self._lead_below_rate = START_LEAD_BELOW_RATE_SHORT_REACH if short_reach else START_LEAD_BELOW_RATE
         self._start_lead_frames = start_lead_frames
+        self._crowded_lead_frames = max(start_lead_frames, crowded_lead_frames)
         self._arrivals: deque[tuple[float, int]] = deque(maxlen=RATE_WINDOW_ARRIVALS)
         self._received_frames = self._taken_frames = self._sent_samples = 0
         self._play_start_s: float | None = None
@@ -122,8 +131,10 @@ class ChunkSchedule:
         return self._arrivals[-1][0] + took_s / arrivals - now_s if arrivals else 0.0
 
     def _start_frames(self) -> int:
-        lead = self._start_lead_frames if self.rate() < self._lead_below_rate else 0
-        return self._first_exact_frames + lead
+        rate = self.rate()
+        if rate < CROWDED_BELOW_RATE:
+            return self._first_exact_frames + self._crowded_lead_frames
+        return self._first_exact_frames + (self._start_lead_frames if rate < self._lead_below_rate else 0)
 
     def _lead_s(self, now_s: float) -> float:
         """Seconds of sound that the listener still has."""
