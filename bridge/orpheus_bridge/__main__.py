@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from orpheus_bridge import documents
+from orpheus_bridge import documents, voices_command
 from orpheus_bridge.app import create_app
 from orpheus_bridge.keys import hash_of, new_key
 from orpheus_bridge.runtime import services
 from orpheus_bridge.server import server
 from orpheus_bridge.settings import Settings, SettingsError, variables
 from orpheus_bridge.telemetry import log
-from orpheus_bridge.voices import command as voices_command
 
 FAILED = 1
 

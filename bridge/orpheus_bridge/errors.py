@@ -23,6 +23,9 @@ from orpheus_client import Unavailable as ServerUnavailable
 
 RETRY_AFTER_S = 1
 
+_STORED = "reference_"
+"""How the server's fields begin that hold what is stored of a voice."""
+
 
 class BridgeError(Exception):
     """`str()` is one sentence that may be shown to the caller."""
@@ -110,8 +113,7 @@ def from_speech(error: SpeechError) -> BridgeError:
     """What a failure of the speech server means for the caller of the bridge."""
     match error:
         case InvalidInput():
-            field = str(error).partition(":")[0]
-            return BadRequest(str(error), param=field if field.isidentifier() else None)
+            return _bad_request(str(error))
         case ServerBusy():
             return Busy("all streams are taken, try again")
         case ServerUnavailable():
@@ -121,3 +123,11 @@ def from_speech(error: SpeechError) -> BridgeError:
         case Cancelled():
             return Unavailable("the speech was cancelled")
     return Failed("the speech server failed")
+
+
+def _bad_request(message: str) -> BadRequest:
+    field = message.partition(":")[0]
+    if field.startswith(_STORED):
+        # It came with a stored voice, and the caller has no such field.
+        return BadRequest(f"voice_id: what is stored of it is refused: {message}", param="voice_id")
+    return BadRequest(message, param=field if field.isidentifier() else None)

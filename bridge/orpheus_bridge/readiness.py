@@ -36,6 +36,8 @@ class Readiness:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._opened_s = self._now_s()
+        self._warmup_s: float | None = None
         self._lock = asyncio.Lock()
         self._proof: Proof = "probe"
         self._proven_until_s = float("-inf")
@@ -48,6 +50,11 @@ class Readiness:
     def full(self) -> None:
         """It refused because it is full, and so is alive."""
         self._prove("full")
+
+    @property
+    def warmup_s(self) -> float | None:
+        """From when this was made until speech was heard for the first time, a probe's or anybody's; None: not yet."""
+        return self._warmup_s
 
     async def verdict(self) -> Verdict:
         """Bounded by the probe's time; any number of askers make one probe."""
@@ -74,6 +81,9 @@ class Readiness:
                 pass
 
     def _prove(self, proof: Proof) -> None:
+        # Whoever is full is alive, but nobody has heard it yet.
+        if self._warmup_s is None and proof != "full":
+            self._warmup_s = self._now_s() - self._opened_s
         self._proof = proof
         self._proven_until_s = self._now_s() + PROOF_S
 

@@ -32,12 +32,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(SpeechClient(settings.triton_url))
+        readiness = Readiness(engine)
         voices = await stack.enter_async_context(opened_voices(engine, _voices_options(settings)))
         rooms = await _rooms(settings, voices, stack)
-        readiness = Readiness(engine)
         admission = Admission(streams=settings.max_streams, queued=settings.max_queued, wait_s=settings.queue_wait_s)
         metrics.watch("live_streams", "Speeches that hold a slot", lambda: admission.live)
         metrics.watch("queued_streams", "Speeches that wait for a slot", lambda: admission.waiting)
+        _watch_start(metrics, settings, readiness)
         _tell_of_access(settings)
         yield Services(
             options=settings.api(),
@@ -70,13 +71,25 @@ async def _rooms(settings: Settings, voices: OpenVoices, stack: AsyncExitStack) 
 
 async def _lease(settings: Settings, voices: OpenVoices) -> Lease | None:
     """Needed where several bridges may join as the same participant, if there is a table to agree in."""
-    if settings.livekit_identity is None or voices.database is None:
+    database = voices.database
+    if settings.livekit_identity is None or database is None:
         return None
-    state = await voices.store.state()
-    if state.connected and not state.has_own_tables:
+    lease = PostgresLease(_Connections(database), owner=uuid.uuid4().hex, has_table=lambda: database.has_own_tables)
+    # Connects, so that it is known from the start on if the database answers.
+    await voices.store.state()
+    if lease.assumes_one_bridge:
         logger().warning("rooms_without_lease", reason="no tables of our own: this must be the only bridge")
-        return None
-    return PostgresLease(_Connections(voices.database), owner=uuid.uuid4().hex)
+    return lease
+
+
+def _watch_start(metrics: Metrics, settings: Settings, readiness: Readiness) -> None:
+    """How long it took until it could speak: as whoever started Triton timed it, else as seen from here."""
+
+    def warmup_s() -> float | None:
+        return readiness.warmup_s if settings.warmup_s is None else settings.warmup_s
+
+    metrics.watch_once_known("model_load_seconds", "From Triton's start to ready", lambda: settings.model_load_s)
+    metrics.watch_once_known("warmup_seconds", "What the first sentence took", warmup_s)
 
 
 class _Connections:

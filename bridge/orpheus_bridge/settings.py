@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     """Triton's gRPC, or the proxy before several."""
     triton_metrics_url: str | None = Field("http://127.0.0.1:8002/metrics", alias="ORPHEUS_TRITON_METRICS_URL")
     """Triton's metrics, for the GPU's figures in `/health`."""
+    model_load_s: float | None = Field(None, alias="ORPHEUS_MODEL_LOAD_S", ge=0, le=86_400)
+    """Seconds from Triton's start until it was ready, for `/metrics`; whoever starts both measures and sets it."""
+    warmup_s: float | None = Field(None, alias="ORPHEUS_WARMUP_S", ge=0, le=86_400)
+    """Seconds that the first sentence took, likewise; unset: the bridge's own from its start to the first speech."""
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field((), alias="ORPHEUS_API_KEYS")
     """Hashes of access keys, separated by commas; `orpheus-bridge key` makes a key and its hash."""
     allow_open: bool = Field(False, alias="ORPHEUS_ALLOW_OPEN")
@@ -81,6 +85,8 @@ class Settings(BaseSettings):
     """What happens to a request whose room speaks already: `queue`, `interrupt` or `reject`."""
     room_idle_s: Seconds = Field(300.0, alias="ORPHEUS_ROOM_IDLE_S")
     """A room that was not spoken into for so long is left."""
+    max_rooms: int = Field(200, alias="ORPHEUS_MAX_ROOMS", ge=1, le=10_000)
+    """Rooms joined at once; one more replaces the one idle longest, or gets 429 if none is idle."""
     default_voice: str | None = Field(None, alias="ORPHEUS_DEFAULT_VOICE")
     """What the voice `default` means; unset: the checkpoint's own default."""
     voice_fallback: str | None = Field(None, alias="VOICE_FALLBACK")
@@ -228,6 +234,7 @@ class Settings(BaseSettings):
             identity=self.livekit_identity,
             room=self.livekit_room,
             idle_timeout_s=self.room_idle_s,
+            max_rooms=self.max_rooms,
         )
 
     def _home(self) -> Path:

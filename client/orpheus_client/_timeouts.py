@@ -28,8 +28,10 @@ class Timeouts:
     """To reach the server, at each attempt; also for each question about server and voices."""
     first_audio_s: float = 15.0
     """From the call to the first audio, all attempts together."""
-    between_chunks_s: float = 10.0
-    """From one response to the next."""
+    between_chunks_s: float = 25.0
+    """From one response to the next. More than the server's own deadlines there one after the other, 5 s for the next
+    token and 15 s for its decoding: so it is the server that says what is wrong. Where a profile has other ones
+    (`token_gap_timeout_s`, `decode_timeout_s`), set this accordingly."""
     total_s: float = 180.0
     """From the call to the end."""
 

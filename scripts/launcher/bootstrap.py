@@ -2,7 +2,6 @@
 client and tests, then the command itself in it."""
 
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from launcher.arguments import home_of, read_arguments
-from launcher.commands import say
+from launcher.debian import require_packages
 from launcher.environments import check_python, dev_environment
 from launcher.errors import LaunchError, sentences
 from launcher.server_environment import missing_library
@@ -36,17 +35,7 @@ def _complete_python() -> None:
     Raises:
         LaunchError: they are missing, and this user may not install them.
     """
-    if not (missing := _missing_packages()):
-        return
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise LaunchError(f"{sys.executable} lacks parts of Python; as root: {' '.join(install)}")
-    say(f"Installing what Debian's Python lacks: {' '.join(missing)}")
-    if subprocess.run(install, check=False).returncode != 0:
-        subprocess.run(["apt-get", "update"], check=False)
-        subprocess.run(install, check=False)
-    if _missing_packages():
-        raise LaunchError(f"{' '.join(install)} did not help; its own messages stand above")
+    require_packages(_missing_packages, lack=f"{sys.executable} lacks parts of Python")
 
 
 def _missing_packages() -> list[str]:

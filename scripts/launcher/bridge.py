@@ -26,6 +26,10 @@ class BridgeOptions:
     triton_metrics_url: str
     host: str = LOOPBACK
     port: int = DEFAULT_BRIDGE_PORT
+    model_load_s: float | None = None
+    """What Triton took from its start to ready, for the bridge's figures."""
+    warmup_s: float | None = None
+    """What its first sentence took."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Such as those of a LiveKit server that was started beside it."""
     program: Path = PROGRAM
@@ -62,6 +66,8 @@ class BridgeServer(LocalServer):
             "ORPHEUS_URL": options.triton_url,
             "ORPHEUS_TRITON_METRICS_URL": options.triton_metrics_url,
             "ORPHEUS_HOME": str(options.home.root),
+            "ORPHEUS_MODEL_LOAD_S": _seconds(options.model_load_s),
+            "ORPHEUS_WARMUP_S": _seconds(options.warmup_s),
         }
         return Order(
             command=[str(options.program)],
@@ -69,3 +75,8 @@ class BridgeServer(LocalServer):
             log_path=str(self.log_path),
             grace_s=GRACE_S,
         )
+
+
+def _seconds(value: float | None) -> str:
+    """Empty means not set."""
+    return "" if value is None else f"{value:.3f}"

@@ -1,13 +1,12 @@
 """The checkpoint list: what a profile says, joined with what the checkpoint's own tokenizer says."""
 
-import json
 from pathlib import Path
 
 from launcher.artefacts import Artefacts
 from launcher.errors import LaunchError
 from launcher.profile import CheckpointChoice, Codec, Profile
+from launcher.tokenizer import Tokenizer
 from orpheus_core.checkpoint import Checkpoint, Decoder
-from orpheus_core.layout import END_OF_SPEECH, END_OF_TURN
 from orpheus_core.length import worst_case_tokens
 from orpheus_core.voices import RELEASED
 
@@ -47,7 +46,7 @@ def describe(choice: CheckpointChoice, *, model: str, folder: Path, codec: Codec
     checkpoint = Checkpoint(
         name=choice.name,
         model=model,
-        stop_token_ids=stop_token_ids(folder),
+        stop_token_ids=Tokenizer.read(folder).stop_token_ids(),
         languages=choice.languages,
         voices=voices,
         default_voice=choice.default_voice or (names[0] if names else ""),
@@ -68,23 +67,6 @@ def describe(choice: CheckpointChoice, *, model: str, folder: Path, codec: Codec
     )
     _require_fit(checkpoint)
     return checkpoint
-
-
-def stop_token_ids(folder: Path) -> tuple[int, ...]:
-    """Ids of end of speech and end of turn, by the checkpoint's tokenizer.
-
-    Raises:
-        LaunchError: it does not know them, so it is no Orpheus checkpoint.
-    """
-    path = folder / "tokenizer.json"
-    try:
-        tokenizer = json.loads(path.read_text(encoding="utf-8"))
-        ids = {**tokenizer["model"]["vocab"], **{token["content"]: token["id"] for token in tokenizer["added_tokens"]}}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LaunchError(f"{path}: no tokenizer that can be read ({error!r}): fetch the checkpoint again") from None
-    if missing := [token for token in (END_OF_SPEECH, END_OF_TURN) if token not in ids]:
-        raise LaunchError(f"{path}: knows no {missing[0]}: this is not an Orpheus checkpoint")
-    return ids[END_OF_SPEECH], ids[END_OF_TURN]
 
 
 def _voices(choice: CheckpointChoice, language: str) -> tuple[str, ...]:

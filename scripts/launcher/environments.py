@@ -54,6 +54,8 @@ SERVER_CPU_024 = Recipe(name="server-cpu-024", lock="server-cpu-024.txt", needed
 """For tests alone: the vLLM of NVIDIA's container."""
 
 SERVER_GPU = Recipe(name="server-gpu", lock="server-gpu.txt", needed_bytes=20 * GB)
+PERF_ANALYZER = Recipe(name="perf-analyzer", lock="perf.txt", needed_bytes=GB // 2)
+"""NVIDIA's load generator, and the Triton wheel for the libraries that it is linked with."""
 
 
 def dev_environment(home: Home) -> Path:

@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from launcher.bridge import BridgeOptions, BridgeServer
 from launcher.commands import say
@@ -17,8 +18,18 @@ CONFIGURED = ("LIVEKIT_URL", "ORCHESTRATOR_URL")
 """With one of these set, rooms are somebody else's LiveKit."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTimes:
+    """How long Triton's start took."""
+
+    model_load_s: float
+    """From its start to ready."""
+    warmup_s: float
+    """Its first sentence."""
+
+
 @contextmanager
-def beside(server: TritonServer, options: argparse.Namespace, home: Home) -> Iterator[BridgeServer]:
+def beside(server: TritonServer, options: argparse.Namespace, home: Home, times: StartTimes) -> Iterator[BridgeServer]:
     """The bridge, as long as the context lasts; a LiveKit server too, unless one is configured or none is found.
 
     Raises:
@@ -28,10 +39,10 @@ def beside(server: TritonServer, options: argparse.Namespace, home: Home) -> Ite
         livekit = _livekit(home)
         if livekit:
             running.enter_context(livekit)
-            told = livekit.variables
-            key, secret = told["LIVEKIT_API_KEY"], told["LIVEKIT_API_SECRET"]
+            key, secret = livekit.variables["LIVEKIT_API_KEY"], livekit.variables["LIVEKIT_API_SECRET"]
             say(f"LiveKit {livekit.url}, key {key}, secret {secret} (for this run)")
-        yield running.enter_context(_bridge(server, options, home, livekit.variables if livekit else {}))
+        told = livekit.variables if livekit else {}
+        yield running.enter_context(_bridge(server, options, home, times, told))
 
 
 def _livekit(home: Home) -> LiveKitServer | None:
@@ -46,7 +57,9 @@ def _livekit(home: Home) -> LiveKitServer | None:
     return LiveKitServer(LiveKitServerOptions(program=program, home=home, ports=ports))
 
 
-def _bridge(server: TritonServer, options: argparse.Namespace, home: Home, told: Mapping[str, str]) -> BridgeServer:
+def _bridge(
+    server: TritonServer, options: argparse.Namespace, home: Home, times: StartTimes, told: Mapping[str, str]
+) -> BridgeServer:
     return BridgeServer(
         BridgeOptions(
             home=home,
@@ -54,6 +67,8 @@ def _bridge(server: TritonServer, options: argparse.Namespace, home: Home, told:
             triton_metrics_url=server.metrics_url,
             host=options.host,
             port=options.bridge_port,
+            model_load_s=times.model_load_s,
+            warmup_s=times.warmup_s,
             variables=told,
         )
     )

@@ -13,6 +13,7 @@ REQUIREMENTS = CHECKOUT / "requirements"
 MODEL_SOURCES = CHECKOUT / "model_repository"
 PROFILES = SCRIPTS / "profiles"
 LOCAL_BACKENDS = SCRIPTS / "local_backends"
+PERF_CONFIGURATIONS = CHECKOUT / "perf_analyzer_configs"
 DEV_ENVIRONMENT = CHECKOUT / ".venv"
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 
 from launcher.arguments import TEST_GROUPS
 from launcher.commands import say
+from launcher.debian import require_packages
 from launcher.environments import SERVER_CPU, SERVER_CPU_024, server_environment
 from launcher.errors import LaunchError
 from launcher.paths import CHECKOUT, DEV_ENVIRONMENT, LOCAL_BACKENDS, MODEL_SOURCES, SCRIPTS, Home
@@ -25,6 +27,10 @@ SERVERLESS_GROUPS = frozenset(("unit", "postgres", "livekit"))
 
 VLLM_TESTS = "test_vllm_*.py"
 """Of the server's group, those that run on the older vLLM too."""
+
+PROGRAMS_GROUP = "e2e"
+PROGRAMS = {"ab": "apache2-utils"}
+"""What that group runs besides our own, and the Debian package that has it. Its tests are skipped without."""
 
 NO_TESTS_COLLECTED = 5
 Result = tuple[int, tuple[int, int, int]]
@@ -41,6 +47,8 @@ def test(options: argparse.Namespace, home: Home) -> int:
     arguments = shlex.split(options.pytest)
     variables = {"ORPHEUS_HOME": str(home.root)}
     results: list[Result] = []
+    if PROGRAMS_GROUP in groups:
+        _complete_programs()
     if not SERVERLESS_GROUPS.issuperset(groups):
         environment = ServerEnvironment.at(server_environment(home, SERVER_CPU, os.environ))
         variables[OVERRIDE] = str(environment.root)
@@ -57,6 +65,18 @@ def test(options: argparse.Namespace, home: Home) -> int:
     passed, failed, skipped = (sum(column) for column in zip(*(counts for _, counts in results), strict=True))
     say(f"Tests: {passed} passed, {failed} failed, {skipped} skipped")
     return next((status for status, _ in results if status), 0)
+
+
+def missing_programs() -> list[str]:
+    """Debian's packages of the programs that are not there."""
+    return [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+
+
+def _complete_programs() -> None:
+    try:
+        require_packages(missing_programs, lack=f"tests run {', '.join(PROGRAMS)}, which is not installed")
+    except LaunchError as error:
+        say(f"Some tests will be skipped: {error}")
 
 
 def _server_tests(

@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 
 from launcher.commands import say
+from launcher.memory import Demand
 from launcher.sample import Sample
 from launcher.settings import Settled
 
@@ -18,6 +19,17 @@ def show_settings(profile_name: str, settled: Settled) -> None:
     width = max(len(setting.name) for setting in settled.settings)
     for setting in settled.settings:
         say(f"  {setting.name:<{width}}  {setting.value}  ({setting.origin})")
+
+
+def show_memory(card: str, demand: Demand) -> None:
+    """The card's memory, piece by piece, and what it does not hold."""
+    say(f"Memory of {card}")
+    rows = demand.rows()
+    width = max(len(row.what) for row in rows)
+    for row in rows:
+        say(f"  {row.what:<{width}}  {row.size_bytes / 1e9:6.2f} GB  {row.why}".rstrip())
+    for warning in demand.warnings():
+        say(f"  {warning}")
 
 
 def show_sample(sample: Sample) -> None:

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from launcher.artefacts import Workshop
 from launcher.bridge import BridgeServer
+from launcher.card import check_memory
 from launcher.commands import say
 from launcher.environments import SERVER_CPU, SERVER_GPU, server_environment
 from launcher.errors import LaunchError
-from launcher.neighbours import beside
+from launcher.neighbours import StartTimes, beside
 from launcher.paths import Home, make_folder
 from launcher.ports import Ports, check_port_free
 from launcher.profile import Profile, load
 from launcher.render import render
 from launcher.report import Waiting, show_sample, show_settings
-from launcher.sample import speak
+from launcher.sample import Sample, speak
 from launcher.server import ServerOptions, TritonServer
 from launcher.server_environment import ServerEnvironment
 from launcher.settings import settle
@@ -38,11 +39,16 @@ def run(options: argparse.Namespace, home: Home) -> int:
         ports.check_apart(options.bridge_port, name="bridge")
         check_port_free(options.host, options.bridge_port, name="bridge")
     out = _sound_file(options.out or home.root / "speech.wav")
-    profile = _settled(options.profile)
-    environment = _environment(profile, home)
+    profile = settled_profile(options.profile)
+    if profile.codec.plan:
+        raise LaunchError(
+            "codec.plan: this start's own Triton has no TensorRT backend: render the repository with "
+            "scripts/render_repository and serve it in NVIDIA's container, or leave the plan out"
+        )
+    environment = server_environment_of(profile, home)
     # One folder for each server that can run beside others: what one serves, no other start replaces.
     repository = home.repositories / f"{Path(options.profile).stem}-{ports.grpc}"
-    flags = _render(profile, environment, home, out=repository)
+    flags = _render(profile, environment, home, out=repository, allow_more=options.allow_more_memory)
     server = TritonServer(
         ServerOptions(
             repository=repository,
@@ -58,10 +64,11 @@ def run(options: argparse.Namespace, home: Home) -> int:
     try:
         server.start()
         with Waiting("Triton loads its models") as waiting:
-            server.wait_ready(waiting.show)
-        _speak(server, profile, options, out)
+            model_load_s = server.wait_ready(waiting.show)
+        first = _speak(server, profile, options, out)
         if has_bridge:
-            with beside(server, options, home) as bridge:
+            times = StartTimes(model_load_s=model_load_s, warmup_s=first.wall_s)
+            with beside(server, options, home, times) as bridge:
                 _serve(server, bridge)
         elif not options.once:
             _serve(server)
@@ -72,8 +79,9 @@ def run(options: argparse.Namespace, home: Home) -> int:
 
 def render_only(options: argparse.Namespace, home: Home) -> int:
     """A complete repository for any Triton; its flags go to standard output."""
-    profile = _settled(options.profile)
-    flags = _render(profile, _environment(profile, home), home, out=options.out)
+    profile = settled_profile(options.profile)
+    environment = server_environment_of(profile, home)
+    flags = _render(profile, environment, home, out=options.out, allow_more=options.allow_more_memory)
     say(f"\nRepository: {options.out.resolve()}\nServe it with:")
     say(
         "\n".join(
@@ -83,21 +91,30 @@ def render_only(options: argparse.Namespace, home: Home) -> int:
     return 0
 
 
-def _settled(name: str) -> Profile:
+def settled_profile(name: str) -> Profile:
+    """The profile with the environment applied; every setting is shown.
+
+    Raises:
+        LaunchError: it says something that cannot be.
+    """
     settled = settle(load(name), os.environ)
     show_settings(name, settled)
     return settled.profile
 
 
-def _environment(profile: Profile, home: Home) -> ServerEnvironment:
+def server_environment_of(profile: Profile, home: Home) -> ServerEnvironment:
+    """The environment that serves the profile's device, made if need be."""
     recipe = SERVER_GPU if profile.device == "gpu" else SERVER_CPU
     return ServerEnvironment.at(server_environment(home, recipe, os.environ))
 
 
-def _render(profile: Profile, environment: ServerEnvironment, home: Home, *, out: Path) -> TritonFlags:
+def _render(
+    profile: Profile, environment: ServerEnvironment, home: Home, *, out: Path, allow_more: bool
+) -> TritonFlags:
     home.make()
     say("Models")
     artefacts = Workshop(home, environment).prepare(profile)
+    check_memory(profile, artefacts, allow_more=allow_more)
     return render(profile, artefacts, out)
 
 
@@ -119,11 +136,15 @@ def _sound_file(path: Path) -> Path:
     return out
 
 
-def _speak(server: TritonServer, profile: Profile, options: argparse.Namespace, out: Path) -> None:
+def _speak(server: TritonServer, profile: Profile, options: argparse.Namespace, out: Path) -> Sample:
+    """What came of the very first sentence."""
+    first = None
     if profile.warmup:
         with Waiting("warm-up: one sentence through the whole chain"):
-            speak(server.grpc_url, WARMUP_TEXT, voice=options.voice, out=None)
-    show_sample(speak(server.grpc_url, options.text, voice=options.voice, out=out))
+            first = speak(server.grpc_url, WARMUP_TEXT, voice=options.voice, out=None)
+    shown = speak(server.grpc_url, options.text, voice=options.voice, out=out)
+    show_sample(shown)
+    return first or shown
 
 
 def _serve(server: TritonServer, bridge: BridgeServer | None = None) -> None:

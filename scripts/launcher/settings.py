@@ -111,10 +111,10 @@ def _engine(profile: Profile) -> Engine:
 
 
 def _apply_variant(profile: Profile, variant: str) -> Profile:
-    source = _first(profile).source
-    if source in RELEASED_BY_VARIANT.values():
-        source = RELEASED_BY_VARIANT[variant]
-    return _with_first(profile, source=source, can_clone=variant == "pretrained", voices={})
+    source, revision = _first(profile).source, _first(profile).revision
+    if source in RELEASED_BY_VARIANT.values() and source != RELEASED_BY_VARIANT[variant]:
+        source, revision = RELEASED_BY_VARIANT[variant], None
+    return _with_first(profile, source=source, revision=revision, can_clone=variant == "pretrained", voices={})
 
 
 def _variant(text: str) -> str:

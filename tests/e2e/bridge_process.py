@@ -78,6 +78,11 @@ class BridgeProcess:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(STOP_S)
 
+    def kill(self) -> None:
+        """Ends it as a machine that fails does."""
+        self._process.kill()
+        self._process.wait(STOP_S)
+
     def logged(self, event: str) -> list[dict[str, Any]]:
         """The events of a name."""
         return [logged for logged in self.events if logged["event"] == event]

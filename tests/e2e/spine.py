@@ -1,4 +1,4 @@
-"""The stack of the profile `cpu`, rendered and served as `scripts/run` does it, and what is seen of it from outside."""
+"""The stack of a profile, rendered and served as `scripts/run` does it, and what is seen of it from outside."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from launcher.artefacts import Workshop
 from launcher.environments import SERVER_CPU, existing_server_environment
 from launcher.paths import Home
 from launcher.ports import Ports
-from launcher.profile import load
+from launcher.profile import Profile, load
 from launcher.render import render
 from launcher.server import ServerOptions, TritonServer
 from launcher.server_environment import ServerEnvironment
@@ -23,7 +23,6 @@ from launcher.settings import settle
 from orpheus_core.checkpoint import Checkpoint
 from orpheus_core.layout import SAMPLES_PER_FRAME, TOKENS_PER_FRAME
 from orpheus_core.pcm import Pcm, to_pcm
-from orpheus_core.prompt import preset_prompt
 from orpheus_core.sampling import Generation
 from orpheus_core.tokens import Frames, TokenParser
 from triton.vllm_wire import Wire
@@ -33,14 +32,22 @@ WHOLE_FRAMES = 64
 """The decoder's longest window: up to here a speech is decoded in one go."""
 
 
-def spine(folder: Path) -> TritonServer:
-    """Not started yet; what is served, the runs and the logs lie under `folder`, the models in the data home."""
+def profile_of(name: str) -> Profile:
+    """A profile of the checkout, as it is without any variable set."""
+    return settle(load(name), {}).profile
+
+
+def spine(folder: Path, profile: Profile | None = None) -> TritonServer:
+    """Not started yet, of the profile `cpu` if none is given.
+
+    What is served, the runs and the logs lie under `folder`, the models in the data home.
+    """
     home = Home.from_environment(os.environ)
     root = existing_server_environment(home, SERVER_CPU, os.environ)
     if root is None:
         pytest.skip("the server's environment is not made yet: scripts/test makes it")
     environment = ServerEnvironment.at(root)
-    profile = settle(load("cpu"), {}).profile
+    profile = profile or profile_of("cpu")
     home.make()
     repository = folder / "repository"
     options = ServerOptions(
@@ -66,11 +73,9 @@ def figures(server: TritonServer) -> Mapping[str, float]:
     return values
 
 
-async def generated(llm: Wire, checkpoint: Checkpoint, *, voice: str, text: str, seed: int) -> Frames:
-    """The codes that the language model itself gives, asked by a stream of our own."""
-    generation = Generation(
-        prompt=preset_prompt(voice=voice, text=text), max_frames=WHOLE_FRAMES, sampling=checkpoint.sampling, seed=seed
-    )
+async def generated(llm: Wire, checkpoint: Checkpoint, prompt: str, *, seed: int) -> tuple[Frames, int]:
+    """The codes that the language model itself gives, asked by a stream of our own, and the prompt's tokens."""
+    generation = Generation(prompt=prompt, max_frames=WHOLE_FRAMES, sampling=checkpoint.sampling, seed=seed)
     reply = await llm.ask(
         generation.prompt,
         model=checkpoint.model,
@@ -78,12 +83,14 @@ async def generated(llm: Wire, checkpoint: Checkpoint, *, voice: str, text: str,
         stream=True,
         exclude_input_in_output=True,
         return_finish_reason=True,
+        return_num_input_tokens=True,
     )
     assert (reply.code, reply.finish_reasons[-1]) == (None, "stop")
     parser = TokenParser()
     frames: Frames = np.concatenate([parser.push(part) for part in reply.texts])
     assert parser.dropped_tokens == 0
-    return frames
+    assert reply.prompt_tokens is not None
+    return frames, reply.prompt_tokens
 
 
 async def decoded(url: str, frames: Frames) -> Pcm:

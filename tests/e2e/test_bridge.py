@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 
 from e2e.bridge_process import BridgeProcess
+from launcher.debian import install_command
 from launcher.processes import all_processes
 from launcher.profile import Streams
+from launcher.quality import missing_programs
 from models.replay_script import Script
 from orpheus_bridge.keys import hash_of, new_key
 from orpheus_core.layout import SAMPLE_RATE_HZ
@@ -168,7 +170,7 @@ async def test_the_log_tells_of_speech_but_not_what_was_said(
 def run_ab(url: str, request: Path) -> None:
     ab = shutil.which("ab")
     if ab is None:
-        pytest.skip("ab is not installed: it is in Debian's apache2-utils")
+        pytest.skip(f"ab is not installed; as root: {' '.join(install_command(missing_programs()))}")
     command = [ab, "-n", "100", "-c", "4", "-l", "-T", "application/json", "-p", str(request), f"{url}{PATH}"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=AB_S)
     told = {line.partition(":")[0]: line.partition(":")[2].split() for line in ended.stdout.splitlines()}

@@ -24,6 +24,7 @@ from orpheus_client import SpeechClient, SpeechOptions, SpeechResult, SpeechStre
 from orpheus_core.checkpoint import Checkpoint
 from orpheus_core.layout import CODES_PER_SLOT, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, TOKENS_PER_FRAME
 from orpheus_core.pcm import FULL_SCALE, Pcm
+from orpheus_core.prompt import preset_prompt
 from orpheus_core.tokens import Frames
 from orpheus_core.voices import ENGLISH_VOICES
 from triton.bls_wire import Wire as SpeechWire
@@ -126,7 +127,8 @@ async def test_what_is_heard_is_the_model_s_speech_decoded_in_one_go(
     *, server: TritonServer, client: SpeechClient, checkpoint: Checkpoint, llm: Wire, voice: str, chars: int
 ) -> None:
     spoken = await speak(client, text_of(chars), options(voice, seed=chars))
-    frames = await generated(llm, checkpoint, voice=voice, text=text_of(chars), seed=chars)
+    prompt = preset_prompt(voice=voice, text=text_of(chars))
+    frames, _ = await generated(llm, checkpoint, prompt, seed=chars)
     whole = await decoded(server.grpc_url, frames)
     assert spoken.result.stats.frames == len(frames)
     assert len(whole) == len(frames) * SAMPLES_PER_FRAME
@@ -163,7 +165,8 @@ def preferred(frames: Frames) -> Any:
 
 async def test_each_voice_is_known_by_its_codes_whatever_it_says(llm: Wire, checkpoint: Checkpoint) -> None:
     async def heard(voice: str, text: str, seed: int) -> Any:
-        return preferred(await generated(llm, checkpoint, voice=voice, text=text, seed=seed))
+        frames, _ = await generated(llm, checkpoint, preset_prompt(voice=voice, text=text), seed=seed)
+        return preferred(frames)
 
     texts = (text_of(150), "Once more, with feeling, and then again: " * 4 + "no.")
     one, other = [

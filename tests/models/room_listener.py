@@ -104,6 +104,9 @@ class Listener:
 
     def _on_track(self, track: rtc.Track, *_details: object) -> None:
         self.tracks += 1
+        # The track of a participant that was replaced may go on as a copy of its successor's.
+        for task in self._tasks:
+            task.cancel()
         self._tasks.add(asyncio.create_task(self._listen(track)))
 
     async def _listen(self, track: rtc.Track) -> None:

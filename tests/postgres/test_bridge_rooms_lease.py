@@ -7,12 +7,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from orpheus_bridge.api.health import health
 from orpheus_bridge.errors import Conflict, Unavailable
 from orpheus_bridge.rooms.lease import PostgresLease
+from orpheus_bridge.runtime import services
+from orpheus_bridge.settings import Settings
 from orpheus_bridge.voices.embedded import EmbeddedPostgres
 from orpheus_bridge.voices.migrate import FOLDER
 from orpheus_bridge.voices.options import DatabaseOptions, EmbeddedOptions
-from postgres.conftest import Place
+from postgres.conftest import SHAPES, Place
 
 pytestmark = pytest.mark.postgres
 
@@ -93,3 +96,45 @@ async def test_while_the_database_is_away_held_rooms_live_on_and_new_ones_are_re
         await lease.release("held")
     finally:
         pool.terminate()
+
+
+async def test_without_the_table_every_room_is_granted_from_the_first_connection_on(
+    pool: "asyncpg.Pool[asyncpg.Record]",
+) -> None:
+    await pool.execute("DROP TABLE orpheus_room_leases")
+    known: list[bool | None] = [None]
+    first, second = (PostgresLease(pool, owner=owner, has_table=lambda: known[0]) for owner in ("first", "second"))
+    with pytest.raises(Unavailable):
+        await first.acquire("room")
+    assert not first.assumes_one_bridge
+    known[0] = False
+    for lease in (first, second):
+        assert lease.assumes_one_bridge
+        await lease.acquire("room")
+        assert await lease.renew() == frozenset()
+        await lease.release("room")
+
+
+@pytest.mark.parametrize(
+    ("may_create", "identity", "assumed"),
+    [(False, "june-tts", True), (False, "", False), (True, "june-tts", False)],
+)
+async def test_health_says_that_one_bridge_is_assumed(
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    may_create: bool,
+    identity: str,
+    assumed: bool,
+) -> None:
+    await place.execute(SHAPES["first"] + f"; ALTER TABLE tts_voices OWNER TO {place.options.user};")
+    options = place.options if may_create else await place.guest("GRANT SELECT ON tts_voices TO {role}")
+    monkeypatch.setenv("DB_HOST", options.host)
+    monkeypatch.setenv("DB_NAME", options.name)
+    monkeypatch.setenv("DB_USER", options.user)
+    monkeypatch.setenv("LIVEKIT_IDENTITY", identity)
+    monkeypatch.setenv("ORPHEUS_URL", "127.0.0.1:1")
+    monkeypatch.setenv("ORPHEUS_TRITON_METRICS_URL", "http://127.0.0.1:1/metrics")
+    async with services(Settings.read()) as served:
+        told = await health(served)
+    assert (told["one_bridge_assumed"], told["db_own_tables"], told["db_connected"]) == (assumed, may_create, True)

@@ -1,10 +1,12 @@
 """Voices through HTTP into a real PostgreSQL and back out as the reference that is spoken from."""
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -47,6 +49,12 @@ def recording() -> bytes:
     file = io.BytesIO()
     soundfile.write(file, 0.3 * np.sin(np.arange(2 * 16_000) / 5), 16_000, format="FLAC")
     return file.getvalue()
+
+
+async def is_speakable(http: httpx.AsyncClient, voice_id: str) -> bool:
+    """As the list says, which is read anew when it is asked for, if it is not from just now."""
+    listed = (await http.get("/api/voices")).json()["voices"]
+    return next(bool(voice["speakable"]) for voice in listed if voice["voice_id"] == voice_id)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -97,3 +105,34 @@ async def test_a_role_that_may_create_nothing_still_speaks(place: Place) -> None
             made = await http.post("/api/voices/clone", data=form, files={"file": ("carl.flac", recording())})
             assert made.status_code == 503
             assert {voice["voice_id"] for voice in (await http.get("/api/voices")).json()["voices"]} >= {"anna", "tara"}
+
+
+async def test_a_transcript_too_long_to_speak_from_is_refused_and_an_old_one_is_no_failure(place: Place) -> None:
+    bridge = StoringBridge(database=place.options, engine=FakeEngine(checkpoints=CLONING))
+    limit = CLONING[0].max_text_chars
+    form = {"voice_id": "carl", "voice_name": "Carl", "transcript": "a" * (limit + 1)}
+    file = {"file": ("carl.flac", recording())}
+    refused = f"transcript: {limit + 1} characters: send at most {limit}"
+    spoken = {"text": "Hello there.", "voice_id": "carl"}
+    with running(bridge):
+        async with client(bridge) as http:
+            made = await http.post("/api/voices/clone", data=form, files=file)
+            assert (made.status_code, made.json()["param"]) == (400, "transcript")
+            assert made.json()["detail"].startswith(refused)
+            made = await http.post("/api/voices/clone", data={**form, "transcript": "a" * limit}, files=file)
+            assert made.status_code == 200, made.text
+            told = await http.put("/api/voices/carl/transcript", json={"transcript": form["transcript"]})
+            assert (told.status_code, told.json()["detail"].startswith(refused)) == (400, True)
+            assert (await http.post("/api/tts/synthesize", json=spoken)).status_code == 200
+            await place.execute("UPDATE orpheus_voices SET transcript = transcript || $1", " and more")
+            async with asyncio.timeout(30):
+                while await is_speakable(http, "carl"):  # noqa: ASYNC110  (it is another process's state)
+                    await asyncio.sleep(0.2)
+            old = await http.post("/api/tts/synthesize", json=spoken)
+            openai = await http.post(
+                "/v1/audio/speech", json={"model": "orpheus", "input": "Hello there.", "voice": {"id": "carl"}}
+            )
+    assert (old.status_code, old.json()["code"], old.json()["param"]) == (422, "unspeakable", "voice_id")
+    assert f"its transcript is longer than the checkpoint's {limit} characters" in old.json()["detail"]
+    assert (openai.status_code, openai.json()["error"]["param"]) == (422, "voice")
+    assert len(bridge.engine.requests) == 1

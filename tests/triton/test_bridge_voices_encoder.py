@@ -17,11 +17,11 @@ from launcher.paths import MODEL_SOURCES, Home
 from launcher.ports import Ports
 from launcher.profile import Profile
 from launcher.server import ServerOptions, TritonServer
-from orpheus_bridge.api.ports import Upload
 from orpheus_bridge.errors import Unavailable
 from orpheus_bridge.voices.encoder import TritonEncoder
 from orpheus_bridge.voices.fake import FakeStore
 from orpheus_bridge.voices.options import EncoderOptions, UploadOptions
+from orpheus_bridge.voices.ports import Upload
 from orpheus_bridge.voices.recording import KEPT_SAMPLES, Recording, RecordingReader
 from orpheus_bridge.voices.register import Registrar
 from orpheus_bridge.voices.store import NewVoice

@@ -9,10 +9,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 
+from orpheus_bridge import runtime
 from orpheus_bridge.admission import Admission
 from orpheus_bridge.errors import Busy
 from orpheus_bridge.fake_engine import FakeEngine
 from orpheus_bridge.readiness import DOUBT_S, PROBE_S, PROOF_S, Readiness
+from orpheus_bridge.settings import Settings
+from orpheus_bridge.telemetry.metrics import Metrics
 from orpheus_bridge.telemetry.triton import TritonMetrics, parse
 from orpheus_client import Busy as ServerBusy
 from orpheus_client import EngineDown, FakeSpeech
@@ -20,6 +23,8 @@ from unit.bridge_app import Bridge, client, running
 from unit.client_virtual_time import run
 
 pytestmark = pytest.mark.unit
+
+LOAD, WARMUP = "orpheus_bridge_model_load_seconds", "orpheus_bridge_warmup_seconds"
 
 TRITON_PAGE = """
 # HELP nv_gpu_utilization GPU utilization rate [0.0 - 1.0)
@@ -175,6 +180,38 @@ def test_a_full_server_is_alive() -> None:
     run(work())
 
 
+def test_what_it_took_until_speech_was_heard_for_the_first_time_is_kept() -> None:
+    async def work() -> None:
+        script = (
+            FakeSpeech(chunks=(), error=EngineDown("engine: loading")),
+            FakeSpeech(chunks=(), error=ServerBusy("full: 64")),
+            FakeSpeech(delay_s=0.25),
+            FakeSpeech(),
+        )
+        _, ready = readiness(*script)
+        asked = []
+        for wait_s in (3, 4, PROOF_S + 1, PROOF_S + 1):
+            await asyncio.sleep(wait_s)
+            asked.append(((await ready.verdict()).by, ready.warmup_s))
+        assert asked[:2] == [("probe", None), ("full", None)]
+        began_s = 3 + 4 + PROOF_S + 1
+        assert asked[2][1] is not None
+        assert began_s < asked[2][1] < began_s + PROBE_S
+        assert asked[3] == ("probe", asked[2][1])
+
+    run(work())
+
+
+def test_speech_of_somebody_ends_the_warm_up_too() -> None:
+    async def work() -> None:
+        _, ready = readiness()
+        await asyncio.sleep(5)
+        ready.heard()
+        assert ready.warmup_s == pytest.approx(5, abs=0.1)
+
+    run(work())
+
+
 def test_a_failed_probe_is_repeated_after_a_while() -> None:
     async def work() -> None:
         engine, ready = readiness(FakeSpeech(chunks=(), error=EngineDown("engine: dead")), FakeSpeech())
@@ -253,6 +290,33 @@ def test_a_cancelled_waiter_leaves_the_queue() -> None:
             assert admission.live == 1
 
     run(work())
+
+
+def figure(metrics: Metrics, name: str) -> str | None:
+    lines = [line for line in metrics.page().decode().splitlines() if line.startswith(f"{name} ")]
+    return lines[0].rsplit(" ", 1)[1] if lines else None
+
+
+async def test_what_the_start_took_is_a_figure_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(str(field.alias), raising=False)
+    readiness, metrics, told = Readiness(FakeEngine()), Metrics(), Metrics()
+    runtime._watch_start(metrics, Settings.read(), readiness)
+    monkeypatch.setenv("ORPHEUS_MODEL_LOAD_S", "41.25")
+    monkeypatch.setenv("ORPHEUS_WARMUP_S", "0.5")
+    runtime._watch_start(told, Settings.read(), readiness)
+    assert figure(metrics, LOAD) is figure(metrics, WARMUP) is None
+    assert (figure(told, LOAD), figure(told, WARMUP)) == ("41.25", "0.5")
+    assert (await readiness.verdict()).ready
+    assert figure(metrics, LOAD) is None
+    assert float(figure(metrics, WARMUP) or "nan") == readiness.warmup_s
+    assert figure(told, WARMUP) == "0.5"
+
+
+def test_what_triton_tells_of_a_models_loading_is_a_figure_too() -> None:
+    metrics = Metrics()
+    metrics.model_loads(parse(TRITON_PAGE).load_s)
+    assert figure(metrics, 'orpheus_bridge_triton_load_seconds{model="orpheus_llm"}') == "41.5"
 
 
 def test_tritons_page_is_read() -> None:

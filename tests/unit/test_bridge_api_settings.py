@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from orpheus_bridge import documents
 from orpheus_bridge.__main__ import app
 from orpheus_bridge.keys import hash_of
+from orpheus_bridge.rooms.options import LiveKitOptions
 from orpheus_bridge.settings import MASKED, Settings, SettingsError, variables
 from orpheus_bridge.telemetry import log
 from orpheus_bridge.voices.options import DatabaseOptions, EmbeddedOptions
@@ -79,6 +80,12 @@ def test_beyond_loopback_it_is_not_open(monkeypatch: pytest.MonkeyPatch, host: s
     assert Settings.read().may_be_open
 
 
+def test_how_many_rooms_are_joined_at_once_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.read().livekit().max_rooms == LiveKitOptions().max_rooms
+    monkeypatch.setenv("ORPHEUS_MAX_ROOMS", "3")
+    assert Settings.read().livekit().max_rooms == 3
+
+
 def test_hashes_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = hash_of("a"), hash_of("b")
     monkeypatch.setenv("ORPHEUS_API_KEYS", f" {first},{second.upper()} ,")
@@ -94,6 +101,10 @@ def test_hashes_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None
         ("ORPHEUS_ROOM_POLICY", "shout", "ORPHEUS_ROOM_POLICY: input should be 'queue', 'interrupt' or 'reject'"),
         ("LIVEKIT_API_KEY", "key", "LIVEKIT_API_SECRET: not set"),
         ("ORPHEUS_DRAIN_S", "nan", "ORPHEUS_DRAIN_S: input should be"),
+        ("ORPHEUS_MAX_ROOMS", "0", "ORPHEUS_MAX_ROOMS: input should be greater"),
+        ("ORPHEUS_MAX_ROOMS", "10001", "ORPHEUS_MAX_ROOMS: input should be less"),
+        ("ORPHEUS_WARMUP_S", "-1", "ORPHEUS_WARMUP_S: input should be greater"),
+        ("ORPHEUS_MODEL_LOAD_S", "inf", "ORPHEUS_MODEL_LOAD_S: input should be less"),
     ],
 )
 def test_what_cannot_be_is_told_in_a_sentence(

@@ -12,9 +12,9 @@ import httpx
 import numpy as np
 import pytest
 
-from orpheus_bridge.api.ports import Upload
 from orpheus_bridge.api.services import ApiOptions
 from orpheus_bridge.fake_engine import FakeEngine
+from orpheus_bridge.voices.ports import Upload
 from orpheus_client import Busy, EngineDown, FakeSpeech, InternalFault, InvalidInput, SpeechTimeout
 from orpheus_core.layout import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from orpheus_core.pcm import Pcm
@@ -338,3 +338,13 @@ async def test_the_caps_are_settings() -> None:
             long = await http.post(PATH, json={"text": "123456"})
             openai = await http.post("/v1/audio/speech", json={"model": "orpheus", "voice": "leo", "input": "1234"})
     assert (short.status_code, long.status_code, openai.status_code) == (200, 400, 400)
+
+
+async def test_what_the_server_refuses_of_a_stored_voice_is_told_as_the_voices_fault() -> None:
+    error = InvalidInput("reference_text: 401 characters: send at most 400 at once, longer text in pieces")
+    with running(Bridge(engine=FakeEngine(FakeSpeech(chunks=(), error=error)))) as bridge:
+        async with client(bridge) as http:
+            answer = await http.post(PATH, json={"text": TEXT})
+    body = answer.json()
+    assert (answer.status_code, body["code"], body["param"]) == (400, "bad_request", "voice_id")
+    assert body["detail"] == f"voice_id: what is stored of it is refused: {error}"

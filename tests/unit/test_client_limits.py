@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from launcher.profile import Streams
 from orpheus_client import (
     Busy,
     ChunkTimeout,
@@ -43,6 +44,13 @@ def test_every_bound_is_a_bound(name: str, wrong: float) -> None:
 
 def test_timeouts_show_themselves() -> None:
     assert repr(LIMITS) == "Timeouts(connect_s=1, first_audio_s=4, between_chunks_s=3, total_s=10)"
+
+
+def test_the_server_says_what_is_wrong_before_its_client_gives_up() -> None:
+    # A token may come just before its deadline, and then wait for its decoding until that one's.
+    server, ours = Streams(), Timeouts()
+    assert ours.between_chunks_s > server.token_gap_timeout_s + server.decode_timeout_s
+    assert ours.total_s > server.total_timeout_s
 
 
 @pytest.mark.parametrize(

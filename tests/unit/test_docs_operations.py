@@ -72,7 +72,7 @@ def test_the_folders_of_the_data_home_are_all_there() -> None:
     home = Home(CHECKOUT)
     made = {home.environments, home.models, home.repositories, home.logs, home.runs}
     shown = {name.rstrip("/") for name, *_ in table("folder", "what", "may be removed")}
-    assert shown == {path.name for path in made} | {"postgres"}
+    assert shown == {path.name for path in made} | {"perf", "postgres"}
 
 
 @pytest.mark.parametrize("message", [message for message, _ in table("message", "what to do")])

@@ -110,7 +110,7 @@ def test_without_a_fit_python_every_command_ends_with_a_sentence(found: str | No
     if found:
         python.write_text(f"#!/bin/sh\necho {found}\n")
         python.chmod(0o755)
-    for command in ("run", "test", "check", "render_repository"):
+    for command in ("run", "test", "check", "render_repository", "perf"):
         variables = {**os.environ, "ORPHEUS_PYTHON": str(python)}
         ended = subprocess.run(
             [SCRIPTS / command], env=variables, capture_output=True, text=True, check=False, timeout=30

@@ -10,7 +10,7 @@ from tritonclient.grpc import model_config_pb2
 from launcher.artefacts import Artefacts
 from launcher.errors import LaunchError
 from launcher.paths import CHECKOUT
-from launcher.profile import CheckpointChoice, Engine, Profile, Streams, available, load
+from launcher.profile import CheckpointChoice, Codec, Engine, Profile, Streams, available, load
 from launcher.render import DIGEST_FILE, FLAGS_FILE, flags, parse_config, plan, render
 from orpheus_core.checkpoint import load_checkpoints
 
@@ -88,6 +88,37 @@ def test_the_core_and_the_codec_are_in_the_repository(tmp_path: Path) -> None:
     assert (out / "orpheus_tts" / "1" / "model.py").exists()
     assert (out / "orpheus_tts" / "1" / "orpheus_core" / "layout.py").exists()
     assert not list(out.rglob("__pycache__"))
+
+
+def warmed(out: Path) -> dict[str, tuple[int, list[int], list[int]]]:
+    """Batch and both inputs' dimensions of each warm-up request of the decoder."""
+    requests = parse_config(out / "snac_decoder" / "config.pbtxt").model_warmup
+    assert all(given.zero_data for request in requests for given in request.inputs.values())
+    return {r.name: (r.batch_size, list(r.inputs["codes"].dims), list(r.inputs["valid"].dims)) for r in requests}
+
+
+def test_every_window_of_the_profile_is_warmed_up(tmp_path: Path) -> None:
+    made = artefacts(tmp_path)
+    render(replace(profile(), codec=Codec(bucket_frames=(8, 24))), made, tmp_path / "cpu")
+    assert warmed(tmp_path / "cpu") == {
+        "8 frames, batch of 1": (1, [8, 7], [2]),
+        "24 frames, batch of 1": (1, [24, 7], [2]),
+    }
+    render(replace(profile(), device="gpu", codec=Codec(bucket_frames=(24,))), made, tmp_path / "gpu")
+    assert warmed(tmp_path / "gpu") == {
+        "24 frames, batch of 1": (1, [24, 7], [2]),
+        "24 frames, batch of 8": (8, [24, 7], [2]),
+    }
+
+
+def test_a_plan_takes_the_decoder_s_place(tmp_path: Path) -> None:
+    made, out = artefacts(tmp_path), tmp_path / "repository"
+    (tmp_path / "model.plan").write_bytes(b"plan")
+    render(profile(), replace(made, plan=tmp_path / "model.plan"), out)
+    config = parse_config(out / "snac_decoder" / "config.pbtxt")
+    assert (config.backend, config.default_model_filename, config.max_batch_size) == ("tensorrt", "model.plan", 8)
+    assert [path.name for path in (out / "snac_decoder" / "1").iterdir()] == ["model.plan"]
+    assert parse_config(out / "snac_encoder" / "config.pbtxt").backend == "onnxruntime"
 
 
 def test_flags_and_parameters_agree_on_the_thread_pool(tmp_path: Path) -> None:

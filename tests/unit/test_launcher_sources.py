@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.artefacts import Workshop
+from launcher.artefacts import Workshop, planned
 from launcher.errors import LaunchError
 from launcher.paths import Home
 from launcher.ports import Ports
@@ -29,3 +29,14 @@ def test_the_bridge_does_not_take_one_of_tritons_ports(port: int) -> None:
     with pytest.raises(LaunchError, match=rf"^port {port} \(bridge\) is Triton's already: give each its own"):
         Ports().check_apart(port, name="bridge")
     Ports().check_apart(8000, name="bridge")
+
+
+def test_a_plan_that_is_not_there_or_for_other_windows_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=r"^codec\.plan: .* holds no model\.plan: make it with scripts/build_trt"):
+        planned(Codec(plan=str(tmp_path)))
+    (tmp_path / "model.plan").touch()
+    (tmp_path / "plan.json").write_text('{"bucket_frames": [8, 16]}')
+    with pytest.raises(LaunchError, match=r"was built for windows of \[8, 16\] frames, the profile has \[8, 64\]"):
+        planned(Codec(plan=str(tmp_path), bucket_frames=(8, 64)))
+    assert planned(Codec(plan=str(tmp_path), bucket_frames=(8, 16))) == tmp_path / "model.plan"
+    assert planned(Codec()) is None

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from orpheus_bridge.api.ports import ListedVoice, Speaker, Upload, VoicesState
 from orpheus_bridge.errors import Conflict, NotFound, Unspeakable
+from orpheus_bridge.voices.ports import ListedVoice, Speaker, Upload, VoicesState
 from orpheus_client import Reference
 
 CODES = np.arange(14)

@@ -35,6 +35,7 @@ async def health(services: Served) -> dict[str, object]:
         "livekit_configured": rooms.configured,
         "livekit_connected": rooms.connected,
         "rooms": rooms.rooms,
+        "one_bridge_assumed": rooms.one_bridge_assumed,
         "db_connected": voices.connected,
         "db_own_tables": voices.has_own_tables,
         "voices": voices.stored,

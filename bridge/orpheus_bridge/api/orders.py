@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from orpheus_bridge.api.ports import Speaker
 from orpheus_bridge.api.services import Services
 from orpheus_bridge.errors import BadRequest, NotFound, Unspeakable, from_speech
 from orpheus_bridge.speech import SpeechOrder
+from orpheus_bridge.voices.ports import Speaker
 from orpheus_client import SpeechError
 from orpheus_core.choice import Choice, choose
 from orpheus_core.errors import InvalidInput

@@ -5,7 +5,6 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from orpheus_bridge.api.ports import Voices
 from orpheus_bridge.desk import Desk, Ticket
 from orpheus_bridge.keys import KeyRing
 from orpheus_bridge.readiness import Readiness
@@ -13,6 +12,7 @@ from orpheus_bridge.rooms.sink import Policy, RoomSink
 from orpheus_bridge.speech import Engine
 from orpheus_bridge.telemetry.metrics import Metrics
 from orpheus_bridge.telemetry.triton import TritonMetrics
+from orpheus_bridge.voices.ports import Voices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

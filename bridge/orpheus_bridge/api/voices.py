@@ -4,19 +4,15 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, File, Form, Path, UploadFile
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from orpheus_bridge.api.ports import ListedVoice, Upload
 from orpheus_bridge.api.services import Served
 from orpheus_bridge.errors import BadRequest, TooLarge
-
-MAX_TRANSCRIPT_CHARS = 2000
-"""What half a minute of the fastest speech holds, twice over."""
+from orpheus_bridge.voices.ports import ListedVoice, Upload
 
 router = APIRouter(tags=["voices"])
 
 VoiceId = Annotated[str, Path(max_length=255)]
-Text = Annotated[str, Field(max_length=MAX_TRANSCRIPT_CHARS)]
 
 
 class Voice(BaseModel):
@@ -57,7 +53,10 @@ class Done(BaseModel):
 class Transcript(BaseModel):
     """What is said in a voice's recording."""
 
-    transcript: Text
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    transcript: str
+    """No longer than a text that the checkpoint which clones takes at once."""
 
 
 @router.get("/api/voices")
@@ -75,7 +74,9 @@ async def clone_voice(
     voice_name: Annotated[str, Form(max_length=255)],
     file: Annotated[UploadFile, File(description="WAV, FLAC, OGG, MP3 or M4A; what is beyond 30 s is left out.")],
     language: Annotated[str | None, Form(max_length=35)] = None,
-    transcript: Annotated[str | None, Form(max_length=MAX_TRANSCRIPT_CHARS)] = None,
+    transcript: Annotated[
+        str | None, Form(description="No longer than a text that the checkpoint which clones takes at once.")
+    ] = None,
 ) -> Cloned:
     """Registers a voice from a recording. Without a transcript it is stored, but not spoken as itself yet."""
     limit_bytes = services.options.max_upload_bytes

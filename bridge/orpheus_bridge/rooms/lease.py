@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -28,6 +28,11 @@ _RELEASE = "DELETE FROM orpheus_room_leases WHERE room = $1 AND owner = $2"
 
 class Lease(Protocol):
     """Ownership of rooms."""
+
+    @property
+    def assumes_one_bridge(self) -> bool:
+        """Nobody is asked who owns a room."""
+        ...
 
     async def acquire(self, room: str) -> None:
         """Owns the room from now on; nothing happens if it does already.
@@ -60,6 +65,10 @@ class Connections(Protocol):
 class EveryRoom:
     """One bridge is all there is, or each has an identity of its own."""
 
+    @property
+    def assumes_one_bridge(self) -> bool:
+        return True
+
     async def acquire(self, room: str) -> None:
         """Always granted."""
 
@@ -73,16 +82,32 @@ class EveryRoom:
 class PostgresLease:
     """Leases in the table `orpheus_room_leases`.
 
-    While the database is away no bridge can take a room, so what is held stays held.
+    While the database is away no bridge can take a room, so what is held stays held. Where the table is known not to be
+    there, every room is granted: this must be the only bridge.
+
+    Args:
+        has_table: asked with a connection open, and at any other time; None: not known before the first one.
     """
 
-    def __init__(self, pool: Connections, *, owner: str, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self,
+        pool: Connections,
+        *,
+        owner: str,
+        lease_s: float = LEASE_S,
+        has_table: Callable[[], bool | None] = lambda: True,
+    ) -> None:
         self._pool = pool
+        self._has_table = has_table
         self._owner = owner
         self._lease_s = lease_s
         self._held: set[str] = set()
         self._changing = asyncio.Lock()
         """A room that is given up must not be renewed at the same time."""
+
+    @property
+    def assumes_one_bridge(self) -> bool:
+        return self._has_table() is False
 
     async def acquire(self, room: str) -> None:
         if room in self._held:
@@ -106,6 +131,8 @@ class PostgresLease:
             if room not in self._held:
                 return
             self._held.discard(room)
+            if self.assumes_one_bridge:
+                return
             with contextlib.suppress(BridgeError):
                 async with self._connection() as connection:
                     await connection.execute(_RELEASE, room, self._owner, timeout=COMMAND_TIMEOUT_S)
@@ -113,7 +140,11 @@ class PostgresLease:
     async def _claim(self, rooms: Iterable[str]) -> set[str]:
         # In one order everywhere: two bridges that claim the same rooms must not wait for each other.
         wanted = sorted(rooms)
+        if self.assumes_one_bridge:
+            return set(wanted)
         async with self._connection() as connection:
+            if self.assumes_one_bridge:
+                return set(wanted)
             rows = await connection.fetch(_CLAIM, wanted, self._owner, self._lease_s, timeout=COMMAND_TIMEOUT_S)
         return {row["room"] for row in rows}
 

@@ -67,7 +67,12 @@ class Rooms:
 
     async def state(self) -> SinkState:
         joined = sum(session.is_open for session in self._sessions.values())
-        return SinkState(configured=self._options.is_configured, connected=self._pulse.is_alive, rooms=joined)
+        return SinkState(
+            configured=self._options.is_configured,
+            connected=self._pulse.is_alive,
+            rooms=joined,
+            one_bridge_assumed=self._options.identity is not None and self._lease.assumes_one_bridge,
+        )
 
     async def close(self) -> None:
         self._is_closed = True

@@ -32,6 +32,8 @@ class SinkState:
     connected: bool
     """LiveKit answered within the last 30 s."""
     rooms: int = 0
+    one_bridge_assumed: bool = False
+    """Every bridge would join as the same participant, and nobody keeps two out of one room."""
 
 
 class RoomSink(Protocol):

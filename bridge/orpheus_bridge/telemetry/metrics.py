@@ -3,10 +3,12 @@
 import time
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 KEPT_LATENCIES = 1000
 """The latest ones, for the percentiles of `/stats`."""
@@ -51,11 +53,17 @@ class Metrics:
         self._first_audio = self._histogram("first_audio_seconds", "Request to first samples")
         self._first_audible = self._histogram("first_audible_seconds", "Request to first audible samples")
         self._states = {name: self._gauge(name, meaning) for name, meaning in _STATES.items()}
-        self._load = Gauge("orpheus_bridge_model_load_seconds", "As Triton tells it", ["model"], registry=self.registry)
+        self._load = Gauge(
+            "orpheus_bridge_triton_load_seconds", "Of a model, as Triton tells it", ["model"], registry=self.registry
+        )
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """A gauge that is read when it is asked for."""
         self._gauge(name, meaning).set_function(value)
+
+    def watch_once_known(self, name: str, meaning: str, value: Callable[[], float | None]) -> None:
+        """Likewise, and not shown while it is None: 0 would be a figure."""
+        self.registry.register(_OnceKnown(f"orpheus_bridge_{name}", meaning, value))
 
     def ended(self, speech: EndedSpeech) -> None:
         """Counts one speech."""
@@ -107,6 +115,17 @@ class Metrics:
 
     def _histogram(self, name: str, meaning: str) -> Histogram:
         return Histogram(f"orpheus_bridge_{name}", meaning, ["api"], registry=self.registry, buckets=LATENCY_BUCKETS_S)
+
+
+class _OnceKnown(Collector):
+    def __init__(self, name: str, meaning: str, value: Callable[[], float | None]) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._value = value
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        if (value := self._value()) is not None:
+            yield GaugeMetricFamily(self._name, self._meaning, value=value)
 
 
 _STATES = {

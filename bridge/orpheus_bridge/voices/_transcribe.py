@@ -16,7 +16,7 @@ def main() -> None:
     """Answers with `text`, or with `missing`."""
     request = restricted(writes_files=True)
     try:
-        from faster_whisper import WhisperModel  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+        from faster_whisper import WhisperModel  # noqa: PLC0415
     except ImportError:
         answer({"missing": "no recogniser is installed: install the extra 'transcribe' of this project"})
         return

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from orpheus_bridge.api.ports import ListedVoice, Speaker, Upload, VoicesState
 from orpheus_bridge.errors import BadRequest, BridgeError, Conflict, Unspeakable, from_speech
 from orpheus_bridge.speech import Engine
 from orpheus_bridge.voices import resolve
 from orpheus_bridge.voices.cache import CachedVoices, Snapshot
 from orpheus_bridge.voices.options import VoiceOptions
+from orpheus_bridge.voices.ports import ListedVoice, Speaker, Upload, VoicesState
 from orpheus_bridge.voices.register import Registrar
 from orpheus_bridge.voices.resolve import DEFAULT, Checkpoints
 from orpheus_bridge.voices.store import VoiceRow, VoiceStore
-from orpheus_bridge.voices.transcript import checked_transcript
+from orpheus_bridge.voices.transcript import checked_transcript, obstacle
 from orpheus_client import Reference, SpeechError
 from orpheus_core.choice import Choice
 from orpheus_core.errors import shown
@@ -111,9 +111,10 @@ class VoiceBook:
         await self._refuse_own_names(upload.voice_id, "choose another")
         if upload.voice_id in (await self._cached.fresh()).rows:
             raise Conflict(f"voice_id: {shown(upload.voice_id)}: exists already: choose another", param="voice_id")
-        row, notes = await self._registrar.register(upload)
+        checkpoints = await self._last_loaded()
+        row, notes = await self._registrar.register(upload, checkpoints)
         await self._cached.changed()
-        return self._stored_entry(row, await self._last_loaded()), notes
+        return self._stored_entry(row, checkpoints), notes
 
     async def set_transcript(self, voice_id: str, transcript: str) -> ListedVoice:
         """
@@ -121,12 +122,15 @@ class VoiceBook:
             errors.NotFound: no such stored voice.
             errors.BadRequest: nothing to say, or something that cannot be part of a prompt.
         """
-        text = checked_transcript(transcript)
+        checkpoints = await self._last_loaded()
+        before = await self._row(voice_id)
+        speaking = resolve.cloning_checkpoint(checkpoints, before.language if before else None)
+        text = checked_transcript(transcript, speaking)
         if not _is_storable(voice_id):
-            raise resolve.nobody(voice_id, await self._last_loaded(), self._cached.latest.rows)
+            raise resolve.nobody(voice_id, checkpoints, self._cached.latest.rows)
         row = await self._store.set_transcript(voice_id, text, "caller")
         await self._cached.changed()
-        return self._stored_entry(row, await self._last_loaded())
+        return self._stored_entry(row, checkpoints)
 
     async def state(self) -> VoicesState:
         """Never raises, and asks nobody who may be slow."""
@@ -149,6 +153,8 @@ class VoiceBook:
         reference = await self._cached.reference(row)
         if reference is None:
             return self._fallback(row, "it was changed just now: try again", wanted, checkpoints)
+        if reason := obstacle(reference.transcript, choice.checkpoint):
+            return self._fallback(row, reason, wanted, checkpoints)
         spoken_from = Reference(text=reference.transcript, codes=reference.codes.reshape(-1))
         return Speaker(name=row.voice_id, language=choice.language, reference=spoken_from)
 

@@ -45,8 +45,8 @@ class Database:
         self._opening = asyncio.Lock()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._retry_at_s = 0.0
-        self.has_own_tables = False
-        """Known after the first connection: whether the bridge's own tables are there."""
+        self.has_own_tables: bool | None = None
+        """Whether the bridge's own tables are there; None before the first connection."""
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

@@ -126,8 +126,8 @@ class PostgresStore:
             async with self._database.connection() as connection:
                 voices = await connection.fetchval(_COUNT) if await _has_table(connection) else 0
         except BridgeError:
-            return StoreState(connected=False, has_own_tables=self._database.has_own_tables)
-        return StoreState(connected=True, has_own_tables=self._database.has_own_tables, voices=voices)
+            return StoreState(connected=False, has_own_tables=bool(self._database.has_own_tables))
+        return StoreState(connected=True, has_own_tables=bool(self._database.has_own_tables), voices=voices)
 
     async def close(self) -> None:
         """Gives every connection back, within a bound."""

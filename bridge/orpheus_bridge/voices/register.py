@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from orpheus_bridge.api.ports import Upload
 from orpheus_bridge.errors import BadRequest, BridgeError, Conflict, Failed, Late, NotFound, TooLarge, Unavailable
 from orpheus_bridge.telemetry.log import logger
 from orpheus_bridge.voices.encoder import Codes, Encoder
+from orpheus_bridge.voices.ports import Upload
 from orpheus_bridge.voices.recording import KEPT_S, Recording, RecordingReader
+from orpheus_bridge.voices.resolve import Checkpoints, cloning_checkpoint
 from orpheus_bridge.voices.store import NewVoice, TranscriptOrigin, VoiceRow, VoiceStore
 from orpheus_bridge.voices.transcribe import Transcriber
 from orpheus_bridge.voices.transcript import checked_transcript
+from orpheus_core.checkpoint import Checkpoint
 
 MAX_NAME_CHARS = 255
 MAX_HOPELESS = 10_000
@@ -64,8 +66,11 @@ class Registrar:
         if self._encoder is not None:
             await self._encoder.close()
 
-    async def register(self, upload: Upload) -> tuple[VoiceRow, tuple[str, ...]]:
+    async def register(self, upload: Upload, checkpoints: Checkpoints = ()) -> tuple[VoiceRow, tuple[str, ...]]:
         """The new row, and notes for the caller.
+
+        Args:
+            checkpoints: what is loaded, as far as it is known.
 
         Raises:
             errors.BadRequest, errors.TooLarge, errors.Busy, errors.Late: as `RecordingReader.read`; a field is wrong.
@@ -74,9 +79,10 @@ class Registrar:
         """
         name = _checked_name(upload.name)
         language = _checked_language(upload.language)
-        given = checked_transcript(upload.transcript) if upload.transcript else None
+        speaking = cloning_checkpoint(checkpoints, language)
+        given = checked_transcript(upload.transcript, speaking) if upload.transcript else None
         recording = await self._reader.read(upload.data)
-        codes, (proposed, origin) = await self._derived(recording, language, is_transcribed=given is not None)
+        codes, (proposed, origin) = await self._derived(recording, language, speaking, is_transcribed=given is not None)
         voice = NewVoice(
             voice_id=upload.voice_id,
             name=name,
@@ -135,7 +141,7 @@ class Registrar:
             await asyncio.sleep(self._fill_s)
 
     async def _derived(
-        self, recording: Recording, language: str, *, is_transcribed: bool
+        self, recording: Recording, language: str, speaking: Checkpoint | None, *, is_transcribed: bool
     ) -> tuple[Codes | None, Proposed]:
         """Codes and a transcript, made at the same time: the caller does not wait for long."""
         if not (await self._store.state()).has_own_tables:
@@ -145,7 +151,7 @@ class Registrar:
             codes = tasks.create_task(self._codes(recording))
             if is_transcribed or self._transcriber is None:
                 return await codes, NOTHING_PROPOSED
-            proposed = tasks.create_task(self._proposed(recording, language, self._transcriber))
+            proposed = tasks.create_task(self._proposed(recording, language, speaking, self._transcriber))
         return codes.result(), proposed.result()
 
     async def _codes(self, recording: Recording) -> Codes | None:
@@ -156,9 +162,12 @@ class Registrar:
         except (Unavailable, Failed):
             return None
 
-    async def _proposed(self, recording: Recording, language: str, transcriber: Transcriber) -> Proposed:
+    async def _proposed(
+        self, recording: Recording, language: str, speaking: Checkpoint | None, transcriber: Transcriber
+    ) -> Proposed:
         try:
-            return checked_transcript(await transcriber.transcribe(recording.wav(), language)), "machine"
+            text = await transcriber.transcribe(recording.wav(), language)
+            return checked_transcript(text, speaking), "machine"
         except (BadRequest, Unavailable, Late, Failed) as error:
             logger().warning("voice_not_transcribed", error=error.code)
             return NOTHING_PROPOSED

@@ -75,6 +75,14 @@ def known_language(checkpoints: Checkpoints, language: str | None) -> str | None
     return primary
 
 
+def cloning_checkpoint(checkpoints: Checkpoints, language: str | None) -> Checkpoint | None:
+    """The checkpoint that would speak a stored voice of this language as itself, if there is one."""
+    try:
+        return choose(checkpoints, language=language, voice=None, cloned=True).checkpoint
+    except InvalidInput:
+        return None
+
+
 def cloning_choice(checkpoints: Checkpoints, row: VoiceRow, language: str | None) -> Choice | str:
     """The checkpoint that speaks a stored voice as itself, or the reason why none does."""
     try:

@@ -10,8 +10,10 @@ from orpheus_bridge.errors import BridgeError, Failed, Late, Unavailable
 from orpheus_bridge.voices.child import ChildFailed, ChildLimits, run_child
 from orpheus_bridge.voices.options import TranscriberOptions
 from orpheus_bridge.voices.recording import RecordingReader
+from orpheus_bridge.voices.resolve import Checkpoints, cloning_checkpoint
 from orpheus_bridge.voices.store import VoiceRow, VoiceStore
 from orpheus_bridge.voices.transcript import checked_transcript
+from orpheus_core.checkpoint import Checkpoint
 
 SCRIPT = Path(__file__).with_name("_transcribe.py")
 MAX_ANSWER_BYTES = 1 << 20
@@ -69,11 +71,19 @@ class Proposal:
 
 
 async def propose(
-    store: VoiceStore, reader: RecordingReader, transcriber: Transcriber, voice_ids: Collection[str] = ()
+    store: VoiceStore,
+    reader: RecordingReader,
+    transcriber: Transcriber,
+    voice_ids: Collection[str] = (),
+    *,
+    checkpoints: Checkpoints = (),
 ) -> AsyncIterator[Proposal]:
     """Transcripts for the voices without one, stored as machine-made; of `voice_ids` only, if there are any.
 
     A voice that is named gets a new one even if it has a machine's; a caller's is never replaced.
+
+    Args:
+        checkpoints: what is loaded, as far as it is known.
 
     Raises:
         errors.Unavailable: the database or the recogniser is not there.
@@ -81,17 +91,23 @@ async def propose(
     for row in await store.rows():
         is_wanted = row.voice_id in voice_ids if voice_ids else row.transcript is None
         if is_wanted and row.transcript_origin != "caller":
-            yield await _proposed(store, reader, transcriber, row)
+            yield await _proposed(store, reader, transcriber, row, cloning_checkpoint(checkpoints, row.language))
 
 
-async def _proposed(store: VoiceStore, reader: RecordingReader, transcriber: Transcriber, row: VoiceRow) -> Proposal:
+async def _proposed(
+    store: VoiceStore,
+    reader: RecordingReader,
+    transcriber: Transcriber,
+    row: VoiceRow,
+    speaking: Checkpoint | None,
+) -> Proposal:
     data = await store.recording(row.voice_id)
     try:
         recording = await reader.read(data or b"")
         text = await transcriber.transcribe(recording.wav(), row.language)
         if not text:
             return Proposal(row, None, "nothing was understood")
-        transcript = checked_transcript(text)
+        transcript = checked_transcript(text, speaking)
         return Proposal(await store.set_transcript(row.voice_id, transcript, "machine"), transcript)
     except Unavailable:
         raise

@@ -42,6 +42,8 @@ class Figures:
     """How long the listener of a stream heard nothing in the middle of it."""
     stalls: int
     streams_with_stalls: int
+    stalled_percent: float
+    """Time without sound in the middle of a stream, of the seconds of audio, over all streams together."""
 
 
 def figures(outcomes: Sequence[Outcome], *, wall_s: float) -> Figures:
@@ -61,6 +63,7 @@ def figures(outcomes: Sequence[Outcome], *, wall_s: float) -> Figures:
         stalled_ms=_spread(o.stalled_ms for o in spoken),
         stalls=sum(o.stalls for o in spoken),
         streams_with_stalls=sum(o.stalls > 0 for o in spoken),
+        stalled_percent=sum(o.stalled_ms for o in spoken) / (10 * audio_s) if audio_s else 0.0,
     )
 
 

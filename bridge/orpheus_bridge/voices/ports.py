@@ -1,4 +1,4 @@
-"""What the routes need of the voices."""
+"""The seam to the voices: what the routes need of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -12,11 +12,16 @@ from orpheus_bridge.voices.embedded import EmbeddedPostgres
 from orpheus_bridge.voices.opened import opened_store
 from orpheus_bridge.voices.options import DatabaseOptions, EmbeddedOptions, TranscriberOptions
 from orpheus_bridge.voices.recording import RecordingReader
+from orpheus_bridge.voices.resolve import Checkpoints
 from orpheus_bridge.voices.transcribe import Proposal, WhisperTranscriber, propose
+from orpheus_client import SpeechClient, SpeechError, Timeouts
 
 FAILED = 1
 PATIENCE_S = 300.0
 """For one recording: nobody waits for an answer here."""
+
+ASK_S = 2.0
+"""For the speech server's list of checkpoints."""
 
 DEFAULT_MODEL = "tiny.en"
 
@@ -58,12 +63,22 @@ async def _transcribe(settings: Settings, voice_ids: tuple[str, ...], model: str
     name = model or (configured.model if configured else DEFAULT_MODEL)
     transcriber = WhisperTranscriber(TranscriberOptions(model=name, wall_s=PATIENCE_S, cpu_s=int(PATIENCE_S)))
     reader = RecordingReader(settings.uploads())
+    checkpoints = await _loaded(settings.triton_url)
     problems = 0
     async with opened_store(_reachable(settings.database())) as (store, _):
-        async for proposal in propose(store, reader, transcriber, voice_ids):
+        async for proposal in propose(store, reader, transcriber, voice_ids, checkpoints=checkpoints):
             typer.echo(_line(proposal))
             problems += proposal.problem is not None
     return problems
+
+
+async def _loaded(url: str) -> Checkpoints:
+    """What speaks from the transcripts, for their longest; nothing where no server answers."""
+    async with SpeechClient(url, timeouts=Timeouts(connect_s=ASK_S)) as client:
+        try:
+            return await client.checkpoints()
+        except SpeechError:
+            return ()
 
 
 def _reachable(database: DatabaseOptions | EmbeddedOptions) -> DatabaseOptions | EmbeddedOptions:
