@@ -33,6 +33,10 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
         help="in which the rate falls to nothing; 0 leaves it at the trunk (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
+        "--finish-rate", type=float, default=1.0,
+        help="where a finish begins, as a share of the full rate (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--warm-start", type=Path, metavar="DIR",
         help="a release that a new training goes on from: its weights, and its meaning of the codes",
     )  # fmt: skip

@@ -37,12 +37,14 @@ class Phase:
     """Where it ends; a trunk's end may be raised later."""
     falling: bool
     """Whether the rate falls to `LAST_RATE` over these steps, and every batch has the spectra."""
+    first_rate: float = 1.0
+    """Where a falling rate begins, as a share of the full one."""
 
     def scale(self, training: Training) -> float:
         """The share of the full rates for the next step."""
         if not self.falling:
             return min(1.0, (training.step + 1) / training.settings.warmup_steps)
-        return 1 - (1 - LAST_RATE) * training.step / self.steps
+        return self.first_rate - (self.first_rate - LAST_RATE) * training.step / self.steps
 
 
 def run(training: Training, phase: Phase, folder: Path, *, say: Say) -> Path:

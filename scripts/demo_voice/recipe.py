@@ -1,10 +1,12 @@
 """What is made, from what, and where it lies."""
 
 import argparse
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from demo_voice.checkpoint import WEIGHTS_FILE
 from demo_voice.codebook import CODEBOOK_FILE, Codebook
 from demo_voice.codebook_making import codebook, codebook_folder
 from demo_voice.corpus import Corpus
@@ -55,7 +57,10 @@ class Recipe:
 
     @property
     def lm_folder(self) -> Path:
-        return Path(self.options.cache / f"lm-{key(self.lm_settings, self.codebook_folder.name)}")
+        """A training that goes on from a release is another one."""
+        given = self.options.warm_start
+        weights = [hashlib.sha256((given / "lm" / WEIGHTS_FILE).read_bytes()).hexdigest()] if given else []
+        return Path(self.options.cache / f"lm-{key(self.lm_settings, self.codebook_folder.name, *weights)}")
 
     @property
     def finish_name(self) -> str:

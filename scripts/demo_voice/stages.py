@@ -47,7 +47,10 @@ def make_lm(recipe: Recipe) -> None:
     if recipe.options.finish_steps:
         training.load(snapshot)
         training.restart_count()
-        phase = Phase(name=recipe.finish_name, steps=recipe.options.finish_steps, falling=True)
+        options = recipe.options
+        phase = Phase(
+            name=recipe.finish_name, steps=options.finish_steps, falling=True, first_rate=options.finish_rate
+        )
         lm_run.run(training, phase, recipe.lm_folder, say=say)
 
 
