@@ -207,7 +207,9 @@ def _require_room(listings: Iterable[Listing]) -> None:
     if not files:
         return
     missing_bytes = sum(size_bytes - _bytes_here(blob) for blob, size_bytes in files.items())
-    _say(f"{sum(files.values()) / 1e9:.2f} GB in {len(files)} files, {missing_bytes / 1e9:.2f} GB of it to be fetched")
+    _say(
+        f"{sum(files.values()) / 1e6:,.1f} MB in {len(files)} files, {missing_bytes / 1e6:,.1f} MB of it to be fetched"
+    )
     cache = Path(constants.HF_HUB_CACHE)
     existing = next(path for path in (cache, *cache.parents) if path.exists())
     free_bytes = shutil.disk_usage(existing).free

@@ -28,8 +28,8 @@ IDENTITY = "assistant"
 WAIT_S = 90.0
 """For one answer; a speech is waited for, and here they are short."""
 
-LENGTH_TOLERANCE_S = 0.15
-"""Opus smears an edge, and a receiver stretches its first packets, more of them on a busy machine."""
+SHORTEST_S = 0.1
+"""What is shorter is the noise of a stream that breaks off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +112,18 @@ def share_of(hz: float, record: Pcm) -> float:
     return float(spectrum[middle - 20 : middle + 20].max() / spectrum.max())
 
 
-def is_heard(stretch: Stretch, sound: Sound) -> bool:
-    """Whether this is the whole sound and nothing else."""
-    return abs(stretch.hz - sound.hz) < 5 and abs(stretch.seconds - sound.seconds) < LENGTH_TOLERANCE_S
+def assert_heard(stretches: list[Stretch], sound: Sound) -> None:
+    """The whole sound and nothing else; where a machine is too busy to send in time, it may have broken up."""
+    assert stretches, "nothing was heard"
+    assert [round(stretch.hz, -1) for stretch in stretches] == [sound.hz] * len(stretches), stretches
+    assert sum(stretch.seconds for stretch in stretches) == pytest.approx(sound.seconds, rel=0.15), stretches
 
 
 async def all_of(listener: Listener, seconds: float) -> list[Stretch]:
-    """What was heard once so much has arrived and the room is quiet again."""
-    await listener.until_recorded(seconds - LENGTH_TOLERANCE_S, timeout_s=WAIT_S)
-    await asyncio.sleep(0.5)
-    return listener.heard()
+    """What was heard once about so much has arrived and the room is quiet again, without clicks."""
+    await listener.until_recorded(0.85 * seconds, timeout_s=WAIT_S)
+    await asyncio.sleep(1.0)
+    return [stretch for stretch in listener.heard() if stretch.seconds > SHORTEST_S]
 
 
 async def asked_until_taken(pair: Pair, room: str) -> tuple[httpx.Response, float]:
@@ -154,8 +156,8 @@ async def test_each_speaks_into_a_room_of_its_own_and_is_kept_out_of_the_other_s
         present = {name: await participants(livekit_server, name) for name in (low, high)}
     for answer in answers:
         assert (answer.status_code, answer.json()["listeners"]) == (200, 1), answer.text
-    assert [is_heard(stretch, LOW) for stretch in lows] == [True], lows
-    assert [is_heard(stretch, HIGH) for stretch in highs] == [True], highs
+    assert_heard(lows, LOW)
+    assert_heard(highs, HIGH)
     assert share_of(HIGH.hz, in_low.record) < 0.01
     assert share_of(LOW.hz, in_high.record) < 0.01
     for name in (low, high):
@@ -182,9 +184,10 @@ async def test_one_that_is_killed_is_succeeded_when_its_lease_is_over(
     # It was asked once a second; what was renewed just before the end is over a lease later.
     assert asked_s - killed_s < LEASE_S + 2
     assert bridge.identity == IDENTITY
-    assert is_heard(heard[-1], HIGH), heard
-    before = [stretch for stretch in heard[:-1] if stretch.seconds > 0.2]
+    begun = next(number for number, stretch in enumerate(heard) if round(stretch.hz, -1) == HIGH.hz)
+    before, after = heard[:begun], heard[begun:]
+    assert_heard(after, HIGH)
     assert {round(stretch.hz, -1) for stretch in before} == {LONG.hz}
     assert sum(stretch.seconds for stretch in before) < LONG.seconds / 2
-    start = round(heard[-1].start_s * SAMPLE_RATE_HZ)
+    start = round(after[0].start_s * SAMPLE_RATE_HZ)
     assert share_of(LONG.hz, listener.record[start:]) < 0.01

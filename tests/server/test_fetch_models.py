@@ -76,8 +76,8 @@ def test_what_is_served_comes_whole_with_its_commit_written_down(hub: FakeHub, t
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {name: FILES[name] for name in SERVED}
     assert written["sizes_bytes"] == {name: len(FILES[name]) for name in SERVED}
     assert written["digests"]["model.safetensors"] == sha256(WEIGHTS)
-    total_mb = sum(len(FILES[name]) for name in SERVED) / 1e9
-    assert f"{total_mb:.2f} GB in 3 files, {total_mb:.2f} GB of it to be fetched" in done.stdout.splitlines()[0]
+    total_mb = sum(len(FILES[name]) for name in SERVED) / 1e6
+    assert f"{total_mb:.1f} MB in 3 files, {total_mb:.1f} MB of it to be fetched" in done.stdout.splitlines()[0]
     assert done.stdout.index("3 files") < done.stdout.index("3/3 tokenizer.json")
 
 
@@ -86,7 +86,7 @@ def test_a_second_time_nothing_is_fetched(hub: FakeHub, tmp_path: Path) -> None:
     hub.ranges.clear()
     done = fetch(hub, tmp_path)
     assert done.returncode == 0
-    assert "0.00 GB of it to be fetched" in done.stdout
+    assert " 0.0 MB of it to be fetched" in done.stdout
     assert hub.ranges == []
 
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from launcher.arguments import read_arguments
 from launcher.artefacts import Workshop, planned
 from launcher.errors import LaunchError
 from launcher.paths import Home
 from launcher.ports import Ports
 from launcher.profile import CheckpointChoice, Codec, Profile
+from launcher.run import run
 from launcher.server_environment import ServerEnvironment
 
 pytestmark = pytest.mark.unit
@@ -40,3 +42,15 @@ def test_a_plan_that_is_not_there_or_for_other_windows_is_told(tmp_path: Path) -
         planned(Codec(plan=str(tmp_path), bucket_frames=(8, 64)))
     assert planned(Codec(plan=str(tmp_path), bucket_frames=(8, 16))) == tmp_path / "model.plan"
     assert planned(Codec()) is None
+
+
+def test_a_start_has_no_backend_for_a_plan(tmp_path: Path) -> None:
+    profile = tmp_path / "planned.toml"
+    text = f'description = "x"\n[codec]\nplan = "{tmp_path}"\n[[checkpoints]]\nname = "a"\nsource = "tiny"\n'
+    profile.write_text(text)
+    ports = Ports.free()
+    arguments = ["--profile", str(profile), "--port", str(ports.grpc), "--metrics-port", str(ports.metrics)]
+    options = read_arguments(["run", "--once", *arguments, "--http-port", str(ports.http)])
+    with pytest.raises(LaunchError, match=r"^codec\.plan: this start's own Triton has no TensorRT backend: render"):
+        run(options, Home(tmp_path / "home"))
+    assert not (tmp_path / "home" / "envs").exists()

@@ -15,13 +15,13 @@ FIGURES = {
     "inter_response_ms": "between responses, ms",
     "last_response_ms": "last response, ms",
 }
-LEVELS: dict[Mode, str] = {"concurrency": "streams at once", "request_rate": "new streams a second"}
+LEVELS: dict[Mode, str] = {"concurrency": "requests at once", "request_rate": "requests a second"}
 PERCENT_NAMES = tuple(field.name for field in fields(Spread))
 
 
 def table(levels: Sequence[Level]) -> str:
     """Lines for a terminal, one for each level and figure."""
-    heading = f"{LEVELS[levels[0].mode]:>20}  {'requests':>8}  {'':22}" + "".join(f"{p:>10}" for p in PERCENT_NAMES)
+    heading = f"{LEVELS[levels[0].mode]:>20}  {'answered':>8}  {'':22}" + "".join(f"{p:>10}" for p in PERCENT_NAMES)
     return "\n".join([heading, *(line for level in levels for line in _lines(level))])
 
 
