@@ -48,9 +48,7 @@ def make_lm(recipe: Recipe) -> None:
         training.load(snapshot)
         training.restart_count()
         options = recipe.options
-        phase = Phase(
-            name=recipe.finish_name, steps=options.finish_steps, falling=True, first_rate=options.finish_rate
-        )
+        phase = Phase(name=recipe.finish_name, steps=options.finish_steps, falling=True, first_rate=options.finish_rate)
         lm_run.run(training, phase, recipe.lm_folder, say=say)
 
 
