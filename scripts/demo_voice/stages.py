@@ -1,5 +1,6 @@
 """The stages, each made from those before it."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -87,9 +88,18 @@ def facts(recipe: Recipe, state: Mapping[str, Any]) -> dict[str, Any]:
         "trunk_steps": recipe.options.trunk_steps if recipe.options.finish_steps else int(state["step"]),
         "finish_steps": int(state["step"]) if recipe.options.finish_steps else 0,
         "shards": state["shards"],
+        "warm_start": _release_facts(recipe.options.warm_start),
         "longest_text_chars": max(map(len, recipe.corpus.texts.training)),
         "torch": torch.__version__,
     }
+
+
+def _release_facts(release: Path | None) -> dict[str, Any] | None:
+    """Of the release that the training went on from: its steps and shards come before these."""
+    if release is None:
+        return None
+    known: dict[str, Any] = json.loads((release / export.FACTS_FILE).read_text(encoding="utf-8"))
+    return {name: known[name] for name in ("trunk_steps", "finish_steps", "shards", "warm_start") if name in known}
 
 
 def make_evaluation(recipe: Recipe) -> None:

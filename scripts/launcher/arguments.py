@@ -6,7 +6,7 @@ from pathlib import Path
 
 from launcher.paths import PERF_CONFIGURATIONS, PROFILES, Home
 
-DEFAULT_PROFILE = "cpu"
+DEFAULT_PROFILE = "demo"
 DEFAULT_TEXT = "Hello, I am Orpheus, and this sentence came through the whole chain."
 DEFAULT_GRPC_PORT = 8001
 DEFAULT_BRIDGE_PORT = 8000

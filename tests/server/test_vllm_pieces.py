@@ -137,7 +137,9 @@ def test_early_cancels_are_taken_once_and_forgotten_in_time() -> None:
 def test_threads_are_bounded_unless_somebody_decided() -> None:
     environ: dict[str, str] = {}
     bound_threads(environ, 8)
-    assert environ == {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "4"}
+    assert environ == {
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "4", "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    }  # fmt: skip
     decided = {"VLLM_CPU_OMP_THREADS_BIND": "0-3"}
     bound_threads(decided, 8)
     assert decided == {"VLLM_CPU_OMP_THREADS_BIND": "0-3"}
