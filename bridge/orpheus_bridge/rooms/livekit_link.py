@@ -158,6 +158,13 @@ class LiveKitLink:
             logger().warning("livekit_join_failed", error=type(error).__name__)
             await self._leave()
             raise Unavailable("LiveKit does not answer") from None
+        except asyncio.CancelledError:
+            # The caller went while the track was being published: nobody else would leave this room.
+            if (room := self._room) is not None:
+                self._room = None
+                self._audience.clear()
+                self._say_goodbye(_disconnect(room, self._limits.leave_timeout_s))
+            raise
 
     async def _connected(self, ticket: Ticket) -> rtc.Room:
         room = rtc.Room()
