@@ -217,6 +217,11 @@ def test_words_are_written_as_the_checkpoint_s_lexicon_has_them() -> None:
     lexicons = {DEMO.name: Lexicon({"it": "ɪᴛ", "nine": "ɴɩɴ"})}
     tensors = {"text": np.array([b"It's 9, isn't it?"], dtype=np.object_)}
     assert "tara: ɪᴛ's ɴɩɴ, isn't ɪᴛ?<|eot_id|>" in parse_request(tensors, (DEMO,), lexicons).generation.prompt
+    cloning = replace(DEMO, can_clone=True)
+    codes = {"reference_text": np.array([b"nine"], dtype=np.object_), "reference_codes": np.arange(14)}
+    cloned = parse_request({**tensors, **codes}, (cloning,), lexicons).generation.prompt
+    assert "ɴɩɴ.<|eot_id|>" in cloned
+    assert "ɪᴛ's ɴɩɴ, isn't ɪᴛ?<|eot_id|>" in cloned
     other = {"other": lexicons[DEMO.name]}
     assert "tara: it's nine, isn't it?<|eot_id|>" in parse_request(tensors, (DEMO,), other).generation.prompt
 

@@ -49,6 +49,12 @@ def test_a_crowded_server_waits_for_a_lead_that_it_can_cut_its_chunks_from() -> 
     assert VirtualStream(fast, crowded_lead_frames=4).takes == VirtualStream(fast).takes
 
 
+def test_a_server_that_is_not_crowded_waits_for_no_longer_lead() -> None:
+    for rate, frames in ((1.05, 3), (1.15, 2), (1.2, 2)):
+        assert VirtualStream(steady(rate, TEN_SECONDS), SHORT_REACH).takes[0] == frames
+        assert VirtualStream(steady(rate, TEN_SECONDS), SHORT_REACH, crowded_lead_frames=4).takes[0] == 6
+
+
 def test_a_short_reach_speaks_after_two_frames() -> None:
     assert VirtualStream(steady(2.6, TEN_SECONDS), SHORT_REACH).takes[0] == 2
     assert VirtualStream(steady(1.05, TEN_SECONDS), SHORT_REACH).takes[0] == 3

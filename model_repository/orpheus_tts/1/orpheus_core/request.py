@@ -63,6 +63,7 @@ class _Text:
 @dataclass(frozen=True, slots=True)
 class _Reference:
     text: str
+    """As the prompt has it."""
     frames: Frames
 
 
@@ -83,12 +84,12 @@ def parse_request(
     """
     cloned = _both_or_none(tensors)
     choice = choose(checkpoints, language=_text(tensors, "language"), voice=_text(tensors, "voice"), cloned=cloned)
-    reference = _reference(tensors, choice) if cloned else None
+    lexicon = lexicons.get(choice.checkpoint.name, NO_LEXICON)
+    reference = _reference(tensors, choice, lexicon) if cloned else None
     text = _spoken(tensors, "text", choice)
-    written = lexicons.get(choice.checkpoint.name, NO_LEXICON).written(text)
     return SpeechRequest(
         checkpoint=choice.checkpoint,
-        generation=_generation(tensors, choice, _Text(text, written), reference, probe=probe),
+        generation=_generation(tensors, choice, _Text(text, lexicon.written(text)), reference, probe=probe),
         trim_silence=_scalar(tensors, "trim_silence", kinds="b", default=True),
         probe=probe,
     )
@@ -139,7 +140,7 @@ def _both_or_none(tensors: Tensors) -> bool:
     return bool(given)
 
 
-def _reference(tensors: Tensors, choice: Choice) -> _Reference:
+def _reference(tensors: Tensors, choice: Choice, lexicon: Lexicon) -> _Reference:
     codes = _whole_numbers(tensors["reference_codes"])
     frames, rest = divmod(len(codes), TOKENS_PER_FRAME)
     if rest or not 0 < frames <= MAX_REFERENCE_FRAMES:
@@ -149,7 +150,8 @@ def _reference(tensors: Tensors, choice: Choice) -> _Reference:
     if len(wrong):
         fix = f"send codes 0 to {CODES_PER_SLOT - 1} in slot order, without the slot's offset"
         raise InvalidInput("reference_codes", int(wrong[0]), fix)
-    return _Reference(_spoken(tensors, "reference_text", choice), codes.reshape(-1, TOKENS_PER_FRAME))
+    text = lexicon.written(_spoken(tensors, "reference_text", choice))
+    return _Reference(text, codes.reshape(-1, TOKENS_PER_FRAME))
 
 
 def _spoken(tensors: Tensors, field: str, choice: Choice) -> str:

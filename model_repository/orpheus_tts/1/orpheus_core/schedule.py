@@ -71,7 +71,7 @@ class ChunkSchedule:
         short_reach = decoder.receptive_field_samples <= SAMPLES_PER_FRAME
         self._lead_below_rate = START_LEAD_BELOW_RATE_SHORT_REACH if short_reach else START_LEAD_BELOW_RATE
         self._start_lead_frames = start_lead_frames
-        self._crowded_lead_frames = max(start_lead_frames, crowded_lead_frames)
+        self._crowded_lead_frames = crowded_lead_frames
         self._arrivals: deque[tuple[float, int]] = deque(maxlen=RATE_WINDOW_ARRIVALS)
         self._received_frames = self._taken_frames = self._sent_samples = 0
         self._play_start_s: float | None = None
@@ -132,9 +132,9 @@ class ChunkSchedule:
 
     def _start_frames(self) -> int:
         rate = self.rate()
-        if rate < CROWDED_BELOW_RATE:
-            return self._first_exact_frames + self._crowded_lead_frames
-        return self._first_exact_frames + (self._start_lead_frames if rate < self._lead_below_rate else 0)
+        lead = self._start_lead_frames if rate < self._lead_below_rate else 0
+        crowded_lead = self._crowded_lead_frames if rate < CROWDED_BELOW_RATE else 0
+        return self._first_exact_frames + max(lead, crowded_lead)
 
     def _lead_s(self, now_s: float) -> float:
         """Seconds of sound that the listener still has."""
