@@ -58,11 +58,11 @@ async def present(server: LiveKitServer, names: list[str]) -> int:
 async def test_a_caller_that_goes_while_the_room_is_joined_leaves_nobody_behind(
     sink: RoomSink, livekit_server: LiveKitServer, room: str
 ) -> None:
-    names = [f"{room}-{number}" for number in range(5)]
+    names = [f"{room}-{number}" for number in range(12)]
     for number, name in enumerate(names):
         speech = Speech(tone(440, 1.0))
         speaking = asyncio.create_task(sink.speak(name, "1", speech, policy="queue", predicted_s=1))
-        await asyncio.sleep(number * 0.03)
+        await asyncio.sleep(number * 0.015)
         speaking.cancel()
         await asyncio.wait({speaking})
         assert speaking.cancelled()
