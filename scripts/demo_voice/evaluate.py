@@ -9,6 +9,7 @@ import numpy as np
 
 from demo_voice.errors import RecipeError
 from demo_voice.judge import Judge
+from demo_voice.page import Page
 from demo_voice.pictures import write_ogg, write_spectrogram
 from demo_voice.store import write_json
 from demo_voice.trials import CODEC, SERVED, SOURCES, TEACHER, Audio, Served, Teacher, Trial, sampling_of, serve, trials
@@ -22,7 +23,6 @@ SEED = 50
 SILENT_PEAK = 0.05
 TRUNCATED_SHARE = 0.6
 """Of the teacher's length, below which a speech counts as cut off."""
-PAGE_MARK = "<!-- figures -->"
 SAMPLES = 3
 PICTURES = 2
 
@@ -47,13 +47,18 @@ class Verdict:
 def evaluate(recipe: "Recipe", *, say: Callable[[str], None]) -> None:
     """Writes `verdicts.json`, `table.md`, samples and spectrograms to the report's folder.
 
+    With a page its figures go there, and what can be heard and seen into the folder beside it that has its name; the
+    verdicts, which hold sentences of others, stay in the report.
+
     Raises:
-        RecipeError: there is no release.
+        RecipeError: there is no release, or the page has no place for figures.
     """
     release = recipe.options.release
     if not (release / "codec" / "decoder.onnx").exists():
         raise RecipeError(f"{release}: no release there: run the stage export first, or name another with --release")
     out = recipe.options.report or recipe.options.cache / "report"
+    page = Page.read(recipe.options.page) if recipe.options.page else None
+    media = recipe.options.page.with_suffix("") if page else out
     chosen = trials(recipe.corpus.texts, recipe.options.sentences, SEED)
     teacher = Teacher(recipe.codebook, release / "codec" / "decoder.onnx")
     judge = Judge()
@@ -62,15 +67,15 @@ def evaluate(recipe: "Recipe", *, say: Callable[[str], None]) -> None:
         said, coded = teacher.say(trial)
         verdicts.append(_verdict(judge, trial, {TEACHER: said, CODEC: coded, SERVED: served.audio}, served))
         if index < max(SAMPLES, PICTURES):
-            _keep(out, index, served.audio, said)
+            _keep(media, index, served.audio, said)
         say(f"{index + 1} of {len(chosen)}: {trial.text!r}: {verdicts[-1].heard[SERVED]!r}")
     sampling = sampling_of(recipe.options.address)
     write_json(out / "verdicts.json", {"sampling": asdict(sampling), "verdicts": [asdict(v) for v in verdicts]})
     figures = table(verdicts, sampling)
     (out / "table.md").write_text(figures, encoding="utf-8")
     say(f"{out}\n{figures}")
-    if recipe.options.page:
-        put_into_page(recipe.options.page, figures)
+    if page:
+        page.put(figures)
 
 
 def _verdict(judge: Judge, trial: Trial, audio: dict[str, Audio], served: Served) -> Verdict:
@@ -98,19 +103,6 @@ def _keep(out: Path, index: int, served: Audio, said: Audio) -> None:
     if index < PICTURES:
         write_spectrogram(out / f"served-{index + 1}.png", served)
         write_spectrogram(out / f"teacher-{index + 1}.png", said)
-
-
-def put_into_page(page: Path, figures: str) -> None:
-    """Replaces what stands between the two marks of a page.
-
-    Raises:
-        RecipeError: the page has no marks.
-    """
-    before, opening, rest = page.read_text(encoding="utf-8").partition(f"{PAGE_MARK}\n")
-    _, closing, after = rest.partition(PAGE_MARK)
-    if not (opening and closing):
-        raise RecipeError(f"{page}: has not two lines {PAGE_MARK} for the figures to stand between")
-    page.write_text(f"{before}{opening}{figures}{closing}{after}", encoding="utf-8")
 
 
 def table(verdicts: list[Verdict], sampling: Sampling) -> str:

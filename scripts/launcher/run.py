@@ -26,6 +26,8 @@ from launcher.triton_flags import TritonFlags
 
 WARMUP_TEXT = "Ready to speak."
 DEATH_CHECK_INTERVAL_S = 1.0
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_TOKEN": ""}
+"""For a server: everything was fetched before it starts."""
 EXAMPLE = """  curl -s {url}/v1/audio/speech -H 'Content-Type: application/json' -o speech.wav \\
     -d '{{"model": "orpheus", "voice": "tara", "input": "Hello there.", "response_format": "wav"}}'"""
 
@@ -40,27 +42,17 @@ def run(options: argparse.Namespace, home: Home) -> int:
         check_port_free(options.host, options.bridge_port, name="bridge")
     out = _sound_file(options.out or home.root / "speech.wav")
     profile = settled_profile(options.profile)
-    if profile.codec.plan:
-        raise LaunchError(
-            "codec.plan: this start's own Triton has no TensorRT backend: render the repository with "
-            "scripts/render_repository and serve it in NVIDIA's container, or leave the plan out"
-        )
+    _refuse_plan(profile)
     environment = server_environment_of(profile, home)
     # One folder for each server that can run beside others: what one serves, no other start replaces.
     repository = home.repositories / f"{Path(options.profile).stem}-{ports.grpc}"
     flags = _render(profile, environment, home, out=repository, allow_more=options.allow_more_memory)
     server = TritonServer(
         ServerOptions(
-            repository=repository,
-            environment=environment,
-            home=home,
-            flags=flags,
-            ports=ports,
-            host=options.host,
-            variables={"HF_HUB_OFFLINE": "1", "HF_TOKEN": ""},
-            ready_timeout_s=profile.ready_timeout_s,
+            repository=repository, environment=environment, home=home, flags=flags, ports=ports, host=options.host,
+            variables=OFFLINE, ready_timeout_s=profile.ready_timeout_s,
         )
-    )
+    )  # fmt: skip
     try:
         server.start()
         with Waiting("Triton loads its models") as waiting:
@@ -75,6 +67,14 @@ def run(options: argparse.Namespace, home: Home) -> int:
     finally:
         server.stop()
     return 0
+
+
+def _refuse_plan(profile: Profile) -> None:
+    if profile.codec.plan:
+        raise LaunchError(
+            "codec.plan: this start's own Triton has no TensorRT backend: render the repository with "
+            "scripts/render_repository and serve it in NVIDIA's container, or leave the plan out"
+        )
 
 
 def render_only(options: argparse.Namespace, home: Home) -> int:

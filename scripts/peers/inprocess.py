@@ -5,6 +5,7 @@ Reads a `Task` as JSON from standard input, writes speeches to the file that it 
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import onnxruntime
 import psutil
 
+from llm_backend.cores import bound_threads
 from llm_backend.engine import Engine
 from llm_backend.request import Generation
 from orpheus_core.checkpoint import Checkpoint, Decoder, load_checkpoints
@@ -49,6 +51,8 @@ class Task:
 def main() -> int:
     """Speaks everything twice: with the package's window, then with this project's."""
     task = Task(**json.load(sys.stdin))
+    # As the served engine: else vLLM's waiting worker is what is measured.
+    bound_threads(os.environ, len(os.sched_getaffinity(0)))
     checkpoint = load_checkpoints(task.checkpoints)[0]
     engine = Engine(task.engine)
     engine.start()
