@@ -1,8 +1,10 @@
 """The pool under pressure on a real server: bounds hold, nothing leaks, nothing is half done."""
 
 import asyncio
+import contextlib
 import random
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,6 +150,45 @@ async def test_a_connection_that_dies_is_replaced(place: Place, store: PostgresS
             continue
         break
     assert [row.voice_id for row in rows] == ["anna"]
+
+
+@contextlib.asynccontextmanager
+async def _endless_relay(options: DatabaseOptions, folder: Path) -> AsyncIterator[DatabaseOptions]:
+    """The same server behind a relay that hands on every byte, but no end of a connection."""
+    tasks: list[asyncio.Task[None]] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_unix_connection(f"{options.host}/.s.PGSQL.{options.port}")
+        writers.extend((writer, forth))
+        tasks.append(asyncio.create_task(hand_on(reader, forth)))
+        tasks.append(asyncio.create_task(hand_on(back, writer)))
+
+    server = await asyncio.start_unix_server(relay, folder / f".s.PGSQL.{options.port}")
+    yield replace(options, host=str(folder))
+    server.close()
+    for task in tasks:
+        task.cancel()
+    for writer in writers:
+        writer.close()
+    await asyncio.gather(*tasks, *(writer.wait_closed() for writer in writers), return_exceptions=True)
+
+
+async def test_a_connection_that_was_ended_and_does_not_know_yet(place: Place, tmp_path: Path) -> None:
+    """The server's farewell is there, the end of the connection is not: a restart met in the middle."""
+    async with _endless_relay(place.options, tmp_path) as options:
+        store = PostgresStore(options)
+        await store.add(ANNA)
+        await place.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", options.user)
+        await asyncio.sleep(0.2)
+        with pytest.raises(Unavailable, match=r"^the database does not answer$"):
+            await store.rows()
+        assert [row.voice_id for row in await store.rows()] == ["anna"]
+    await store.close()
 
 
 async def test_voices_are_served_while_the_server_is_down(embedded_folder: Path) -> None:

@@ -18,6 +18,8 @@ _AWAY = (
     OSError,  # TimeoutError too
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # What asyncpg raises on a connection that the server has ended, until the end itself has arrived.
+    asyncpg.InternalClientError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -71,7 +73,7 @@ class Database:
             return
         try:
             await asyncio.wait_for(pool.close(), CLOSE_S)
-        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except (asyncpg.PostgresError, *_AWAY):
             pool.terminate()
 
     async def _acquired(self, pool: "asyncpg.Pool[asyncpg.Record]") -> Connection:
