@@ -17,7 +17,8 @@
 A request with the parameter `cancel` ends the one of the same id, or the one of that id that comes within 30 s.
 
 With the parameter `fetch` every request gets one response with FINAL, the next one by a request with the same id, the
-parameter and an empty text; how it ended stands in `finish_reason`, an error as `error:` and its code.
+parameter and an empty text; how it ended stands in `finish_reason`, an error as `error:` and its code. With `at_once`
+beside it that one does not wait for more.
 
 | parameter        | meaning                                                              | default |
 |------------------|----------------------------------------------------------------------|---------|
@@ -78,7 +79,8 @@ class TritonPythonModel:
             wire: Direct | Fetched = Direct(sender, asked)
             if parameters.get("fetch"):
                 if not asked["text_input"]:
-                    self._pacer.add(FetchCall(request_id, sender, self._fetched))
+                    at_once = bool(parameters.get("at_once"))
+                    self._pacer.add(FetchCall(request_id, sender, self._fetched, at_once=at_once))
                     continue
                 wire = self._fetched[request_id] = Fetched(sender, asked)
             stream = Stream(request_id, wire, asked, cancels=self._cancels, ledger=self._ledger, poll_s=self._poll_s)
@@ -186,9 +188,10 @@ class Fetched:
         self._text, self._tokens, self._reason = "", 0, "None"
         self._is_new = False
 
-    def fetch(self, sender: Any) -> None:
+    def fetch(self, sender: Any, *, at_once: bool) -> None:
         """Answers what was not fetched yet, now or as soon as there is something."""
         self._waiting = sender
+        self._is_new |= at_once
         self._serve()
 
     def send(self, text: str, tokens: int, reason: str, *, is_final: bool) -> None:
@@ -215,13 +218,14 @@ class Fetched:
 class FetchCall:
     """A request for what came since."""
 
-    def __init__(self, request_id: str, sender: Any, fetched: Mapping[str, Fetched]) -> None:
+    def __init__(self, request_id: str, sender: Any, fetched: Mapping[str, Fetched], *, at_once: bool) -> None:
         self._request_id = request_id
         self._sender = sender
         self._fetched = fetched
+        self._at_once = at_once
 
     def step(self) -> None:
-        self._fetched[self._request_id].fetch(self._sender)
+        self._fetched[self._request_id].fetch(self._sender, at_once=self._at_once)
 
 
 class CancelCall:

@@ -85,6 +85,22 @@ def test_what_came_in_between_comes_at_once(answer: FetchedAnswer) -> None:
     assert (len(first.deltas), len(second.deltas)) == (1, 1)
 
 
+def test_at_once_is_what_there_is(answer: FetchedAnswer) -> None:
+    def now() -> tuple[str, str | None]:
+        answer.fetch(reply := RecordedReply(), at_once=True)
+        return piece(reply)
+
+    assert now() == ("", None)
+    answer.send(piece_of("a"))
+    answer.send(piece_of("b"))
+    assert now() == ("ab", None)
+    assert now() == ("", None)
+    waiting = fetch(answer)
+    assert now() == ("", BUSY)
+    answer.send(STOP)
+    assert piece(waiting) == ("end", "stop")
+
+
 @given(st.lists(st.sampled_from(("send", "fetch")), max_size=60), st.sampled_from(("stop", "length", "fail", "end")))
 def test_however_it_is_fetched_it_is_the_same_text_with_one_end(steps: list[str], how: str) -> None:
     answer, replies, sent = FetchedAnswer(Clock()), [RecordedReply()], 0

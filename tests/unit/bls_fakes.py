@@ -1,14 +1,13 @@
 """Peers of a stream that do as they are told, without a server."""
 
-import queue
 import threading
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from orpheus_bls.feed import Child, Delta
 from orpheus_bls.outlet import End
-from orpheus_bls.reader import Child, Delta
+from orpheus_bls.pile import Pile
 from orpheus_bls.report import FinishReason, Stats
 from orpheus_bls.slots import Slot
 from orpheus_core.checkpoint import Checkpoint, Decoder
@@ -101,34 +100,32 @@ class ScriptedChild:
     """A call of the language model that the test feeds."""
 
     def __init__(self) -> None:
-        self._script: queue.Queue[Delta | BaseException | None] = queue.Queue()
+        self._pile = Pile()
+        self.ended = False
+        self.asked = 0
         self.cancelled = threading.Event()
 
     def frames(self, frames: Frames, finish_reason: str | None = None) -> None:
         """A response with these frames."""
-        self._script.put(Delta(code_tokens(frames), finish_reason))
+        self.text(code_tokens(frames), finish_reason)
 
     def text(self, text: str, finish_reason: str | None = None) -> None:
         """A response with this text."""
-        self._script.put(Delta(text, finish_reason))
+        self._pile.put(Delta(text, finish_reason))
+        self.ended |= finish_reason is not None
 
     def fail(self, error: BaseException) -> None:
         """The call fails."""
-        self._script.put(error)
+        self.ended = True
+        self._pile.end(error)  # type: ignore[arg-type]  # defects too
 
-    def end(self) -> None:
-        """The call ends."""
-        self._script.put(None)
-
-    def deltas(self, _patience_s: Callable[[], float]) -> Iterator[Delta]:
-        while (step := self._script.get(timeout=WAIT_S)) is not None:
-            if isinstance(step, BaseException):
-                raise step
-            yield step
+    def fetch(self, *, at_once: bool) -> Delta:
+        self.asked += 1
+        return self._pile.take(at_once=at_once)
 
     def cancel(self) -> None:
         self.cancelled.set()
-        self.end()
+        self._pile.end()
 
 
 class FakeModels:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from orpheus_bls.speaker import LONGEST_REST_S, READY_S
 from orpheus_core.checkpoint import Decoder
 from orpheus_core.layout import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, TOKENS_PER_FRAME
-from orpheus_core.schedule import ChunkSchedule
+from orpheus_core.schedule import ChunkSchedule, Decision
 from orpheus_core.tokens import Frames
 from orpheus_core.window import ExactWindow, Window
 
@@ -60,6 +61,8 @@ class VirtualStream:
     late: Tally = field(default_factory=Tally)
     """What was decoded once the first second had been sent."""
     looks: int = 0
+    asked: int = 0
+    """Times that the language model was asked for frames."""
 
     def __post_init__(self) -> None:
         self._now_s = 0.0
@@ -75,7 +78,6 @@ class VirtualStream:
     def _step(self) -> None:
         self.looks += 1
         assert self.looks <= MOST_LOOKS_PER_FRAME * len(self.arrivals_s), "the schedule spins"
-        self._arrive()
         if self._arrived == len(self.arrivals_s):
             self._chunk(self._arrived - self._taken, last=True)
             return
@@ -83,12 +85,20 @@ class VirtualStream:
         if decision.take_frames:
             self._chunk(decision.take_frames, last=False)
         else:
-            self._now_s = min(self._now_s + decision.wait_s, self.arrivals_s[self._arrived])
+            self._listen(decision)
 
-    def _arrive(self) -> None:
-        while self._arrived < len(self.arrivals_s) and self.arrivals_s[self._arrived] <= self._now_s:
-            self._schedule.received(1, self.arrivals_s[self._arrived])
-            self._arrived += 1
+    def _listen(self, decision: Decision) -> None:
+        """As the speaker does."""
+        if decision.is_timed and decision.rest_s <= 2 * READY_S:
+            self._now_s += decision.rest_s
+            return
+        self._now_s += min(max(0.0, decision.rest_s - READY_S), LONGEST_REST_S)
+        if not decision.is_timed:
+            self._now_s = max(self._now_s, self.arrivals_s[self._arrived])
+        self.asked += 1
+        frames = sum(at_s <= self._now_s for at_s in self.arrivals_s) - self._arrived
+        self._schedule.received(frames, self._now_s)
+        self._arrived += frames
 
     def _chunk(self, frames: int, *, last: bool) -> None:
         window, is_late = self._window, self._sent_samples > SAMPLE_RATE_HZ

@@ -1,4 +1,4 @@
-"""One stream with its two threads, between a scripted language model and a wire that keeps everything."""
+"""One stream with its thread, between a scripted language model and a wire that keeps everything."""
 
 import threading
 import time
@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from orpheus_bls.feed import Child
 from orpheus_bls.outlet import Outlet
-from orpheus_bls.reader import Child
 from orpheus_bls.settings import Deadlines, Settings
 from orpheus_bls.slots import Slots
 from orpheus_bls.stream import Stream
@@ -67,7 +67,6 @@ def test_speech_comes_whole_and_ends_once() -> None:
     for frame in spoken:
         rig.child.frames(frame[None])
     rig.child.text("", "stop")
-    rig.child.end()
     end = rig.wire.end()
     np.testing.assert_array_equal(rig.wire.samples(), to_pcm(audio_of(spoken)))
     assert end.reason == "stop"
@@ -81,7 +80,6 @@ def test_speech_comes_whole_and_ends_once() -> None:
 def test_the_budget_ends_a_speech_as_length() -> None:
     rig = Rig()
     rig.child.frames(frames_of(4), "length")
-    rig.child.end()
     assert rig.wire.end().reason == "length"
     assert len(rig.wire.samples()) == 4 * SAMPLES_PER_FRAME
 
@@ -90,7 +88,6 @@ def test_frames_beyond_the_budget_are_not_spoken() -> None:
     rig = Rig()
     most = request(TEXT).generation.max_frames
     rig.child.frames(frames_of(most + 5), "stop")
-    rig.child.end()
     rig.wire.end()
     assert len(rig.wire.samples()) == most * SAMPLES_PER_FRAME
 
@@ -108,7 +105,6 @@ def test_a_loop_is_cut_and_its_call_cancelled() -> None:
 def test_a_model_without_a_whole_frame_produced_no_speech(text: str) -> None:
     rig = Rig()
     rig.child.text(text, "stop")
-    rig.child.end()
     assert str(rig.wire.end().error) == "the model produced no speech"
     assert rig.wire.sent == []
 
@@ -116,7 +112,6 @@ def test_a_model_without_a_whole_frame_produced_no_speech(text: str) -> None:
 def test_silence_throughout_ends_as_speech_without_samples() -> None:
     rig = Rig(lambda window: np.zeros(len(window.codes) * SAMPLES_PER_FRAME, dtype=np.float32), trim=True)
     rig.child.frames(frames_of(5), "stop")
-    rig.child.end()
     end = rig.wire.end()
     assert end.reason == "stop"
     assert end.stats is not None
@@ -180,7 +175,6 @@ def test_a_decoder_that_hangs_is_ended_from_outside(decode_s: float, late: str) 
 
     rig = Rig(hanging, deadlines=replace(DEADLINES, decode_s=decode_s))
     rig.child.frames(frames_of(8), "stop")
-    rig.child.end()
     assert begun.wait(WAIT_S)
     limit_s = min(decode_s, DEADLINES.total_s)
     assert rig.stream.check(rig.started_s + limit_s - 0.1)
@@ -188,6 +182,32 @@ def test_a_decoder_that_hangs_is_ended_from_outside(decode_s: float, late: str) 
     free.set()
     assert str(rig.wire.end().error) == f"engine: stalled, {late} did not come within {limit_s:g} s"
     assert rig.wire.sent == []
+
+
+def test_time_that_decodes_take_is_not_the_language_models() -> None:
+    slow = threading.Event()
+
+    def slowly(window: Window) -> npt.NDArray[np.float32]:
+        slow.wait(0.4)
+        return decode(window)
+
+    rig = Rig(slowly, deadlines=replace(DEADLINES, token_gap_s=0.3))
+    rig.child.frames(frames_of(8))
+    wait_until(lambda: bool(rig.wire.sent))
+    assert rig.stream.check(time.monotonic())
+    wait_until(lambda: not rig.stream.check(time.monotonic()))
+    assert str(rig.wire.end().error) == "engine: stalled, the next token did not come within 0.3 s"
+
+
+def test_a_language_model_is_left_alone_while_the_listener_has_enough() -> None:
+    rig = Rig()
+    rig.child.frames(frames_of(40))
+    wait_until(lambda: bool(rig.wire.sent))
+    time.sleep(1.2)
+    assert rig.child.asked <= 6
+    rig.child.text("", "stop")
+    assert rig.wire.end().reason == "stop"
+    np.testing.assert_array_equal(rig.wire.samples(), to_pcm(audio_of(frames_of(40))))
 
 
 def test_a_caller_that_has_gone_ends_the_stream_and_the_call() -> None:
@@ -204,7 +224,6 @@ def test_an_end_that_cannot_be_told_still_frees_the_stream() -> None:
     rig = Rig()
     rig.wire.broken = True
     rig.child.frames(frames_of(8), "stop")
-    rig.child.end()
     wait_until(lambda: rig.ends == 1)
 
 

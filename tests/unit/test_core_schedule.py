@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orpheus_core.checkpoint import Decoder
 from orpheus_core.layout import FRAMES_PER_SECOND
 from orpheus_core.length import frames_in
-from orpheus_core.schedule import ChunkSchedule
+from orpheus_core.schedule import ChunkSchedule, lead_in_crowd
 from orpheus_core.window import context_frames
 from unit.core_virtual_stream import SHORT_REACH, SNAC, VirtualStream, steady
 
@@ -47,6 +47,23 @@ def test_a_crowded_server_waits_for_a_lead_that_it_can_cut_its_chunks_from() -> 
     assert crowded.late.ratio < 0.6 * alone.late.ratio
     fast = steady(1.5, TEN_SECONDS)
     assert VirtualStream(fast, crowded_lead_frames=4).takes == VirtualStream(fast).takes
+
+
+def test_the_lead_in_a_crowd_grows_with_it() -> None:
+    assert [lead_in_crowd(4, live) for live in (1, 8, 9, 64, 65, 500)] == [0, 0, 4, 4, 6, 6]
+    assert lead_in_crowd(0, 500) == 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "lead_frames", "chunks", "asked"), [(1.01, 4, 38, 42), (1.01, 6, 24, 28), (2.6, 0, 8, 14)]
+)
+def test_the_language_model_is_hardly_asked_more_often_than_there_are_chunks(
+    rate: float, lead_frames: int, chunks: int, asked: int
+) -> None:
+    stream = VirtualStream(steady(rate, TEN_SECONDS), crowded_lead_frames=lead_frames)
+    assert len(stream.takes) <= chunks
+    assert stream.asked <= asked
+    assert stream.stalls == 0
 
 
 def test_a_server_that_is_not_crowded_waits_for_no_longer_lead() -> None:

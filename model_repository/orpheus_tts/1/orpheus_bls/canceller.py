@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from orpheus_bls.reader import Child
+from orpheus_bls.feed import Child
 from orpheus_bls.slots import RESERVED_THREADS
 
 MAX_WAITING = 1024

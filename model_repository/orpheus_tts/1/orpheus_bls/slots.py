@@ -1,20 +1,18 @@
 """Who may speak: the cap of one instance, and the threads that nested calls may hold."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import TypeVar
 
 from orpheus_core.errors import EngineUnavailable, Full
+
+T = TypeVar("T")
 
 RESERVED_THREADS = 8
 """Of Triton's pool, kept for calls that cancel others: without them a full pool could not be emptied."""
 
 CALLS_PER_STREAM = 2
-"""A live stream may wait for its language model and for its decoder."""
-
-
-CROWDED_SHARE = 0.2
-"""Of the streams: with more of them live, the cost of each one's chunks counts."""
+"""A live stream may wait for its decoder while a thread of its own follows its language model."""
 
 
 class Slots:
@@ -59,8 +57,8 @@ class Slots:
                 self._probing = True
             else:
                 self._live += 1
-            crowded = self._live > CROWDED_SHARE * self._max_streams
-        return Slot(self, probe=probe, crowded=crowded)
+            live = self._live
+        return Slot(self, probe=probe, live=live)
 
     def free(self, *, probe: bool, calls: int) -> None:
         """A stream has ended, with so many calls unanswered."""
@@ -81,26 +79,25 @@ class Slot:
     """One stream's place.
 
     Args:
-        crowded: whether many others speak at the time.
+        live: streams that speak when it is taken, this one included.
     """
 
-    def __init__(self, slots: Slots, *, probe: bool, crowded: bool = False) -> None:
-        self.crowded = crowded
+    def __init__(self, slots: Slots, *, probe: bool, live: int) -> None:
+        self.live = live
         self._slots = slots
         self._probe = probe
         self._lock = threading.Lock()
         self._calls = 0
         self._is_free = False
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Around a nested call as long as it may hold a thread."""
+    def call(self, make: Callable[[], T]) -> T:
+        """What a nested call returns that may hold a thread until then; raises as it does."""
         with self._lock:
             # A call of a stream that has ended already counts with those that it left behind.
             counted = not self._is_free
             self._calls += counted
         try:
-            yield
+            return make()
         finally:
             with self._lock:
                 self._calls -= counted

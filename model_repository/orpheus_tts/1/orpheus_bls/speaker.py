@@ -1,30 +1,33 @@
-"""Decodes the frames of one stream and sends them, in the chunks that the schedule asks for."""
+"""Takes the frames of one stream, decodes and sends them, in the chunks that the schedule asks for."""
 
-import math
 import time
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from orpheus_bls.mailbox import Completion, Mailbox, joined
+from orpheus_bls.feed import Completion, Feed
 from orpheus_bls.outlet import Outlet
 from orpheus_bls.report import Stats
 from orpheus_core.errors import InternalFault
 from orpheus_core.layout import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from orpheus_core.pcm import Pcm
 from orpheus_core.request import SpeechRequest
-from orpheus_core.schedule import ChunkSchedule
+from orpheus_core.schedule import WAIT_FOR_FRAMES, ChunkSchedule, Decision
 from orpheus_core.silence import SilenceTrim
 from orpheus_core.tokens import Frames
 from orpheus_core.window import DecodeWindow, ExactWindow, Window, no_frames
 
-LONGEST_WAIT_S = 1.0
-"""After this a speaker looks for the end of its stream again, whatever the schedule said."""
+READY_S = 0.002
+"""How long before they are needed frames are asked for: about what an answer takes, a part of the schedule's margin."""
+
+LONGEST_REST_S = 0.5
+"""Between two looks at the language model: the end of a speech, and a loop, are noticed within it."""
 
 
 class Speaker:
-    """The second thread of a stream; one window is in flight at a time.
+    """The thread of a stream: it waits for frames, decodes a window, or rests; one thing at a time. What the language
+    model writes meanwhile piles up there, so a slow decoder makes larger chunks, which are cheaper.
 
     Args:
         decode: a window to its audio; blocks, and raises `SpeechError`.
@@ -34,7 +37,7 @@ class Speaker:
     def __init__(
         self,
         request: SpeechRequest,
-        mailbox: Mailbox,
+        feed: Feed,
         outlet: Outlet,
         decode: DecodeWindow,
         *,
@@ -44,7 +47,7 @@ class Speaker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         decoder = request.checkpoint.decoder
-        self._mailbox = mailbox
+        self._feed = feed
         self._outlet = outlet
         self._decode = decode
         self._clock = clock
@@ -58,42 +61,41 @@ class Speaker:
         self._frames = 0
         self._first_audio_ms: float | None = None
         self._first_audible_ms: float | None = None
-        self._due_s = 0.0
         self.decode_started_s: float | None = None
         """Since when a decode has been running; None between decodes."""
-
-    def patience_s(self) -> float:
-        """How long it has no use for more frames; for the reader's thread."""
-        return self._due_s - self._clock()
 
     def run(self) -> None:
         """Until the stream has ended.
 
         Raises:
-            SpeechError: the decoder failed.
+            SpeechError: the language model or the decoder failed.
         """
-        wait_s = LONGEST_WAIT_S
+        decision = WAIT_FOR_FRAMES
         while not self._outlet.ended:
-            arrivals, completion = self._mailbox.take(wait_s)
-            for arrival in arrivals:
-                self._schedule.received(len(arrival.frames), arrival.at_s)
-            frames = joined(arrivals)
-            self._frames += len(frames)
-            self._pending = np.concatenate((self._pending, frames))
-            if completion:
-                self._finish(completion)
+            self._listen(decision)
+            if self._feed.completion:
+                self._finish(self._feed.completion)
                 return
-            wait_s = min(self._speak_if_due(), LONGEST_WAIT_S)
+            decision = self._speak_while_due()
 
-    def _speak_if_due(self) -> float:
-        """Seconds until it may be due again."""
-        decision = self._schedule.decide(self._clock())
-        if not decision.take_frames:
-            self._due_s = self._clock() + decision.wait_s if math.isfinite(decision.wait_s) else 0.0
-            return decision.wait_s
-        self._due_s = 0.0
-        self._send(self._trim.push(self._window.push(self._taken(decision.take_frames))))
-        return 0.0
+    def _listen(self, decision: Decision) -> None:
+        """Waits as long as the schedule can, and takes the frames that came meanwhile."""
+        if decision.is_timed and decision.rest_s <= 2 * READY_S:
+            # Too short to ask for more before it.
+            time.sleep(decision.rest_s)
+            return
+        if (rest_s := decision.rest_s - READY_S) > 0.0:
+            time.sleep(min(rest_s, LONGEST_REST_S))
+        frames = self._feed.take(at_once=decision.is_timed)
+        self._schedule.received(len(frames), self._clock())
+        self._frames += len(frames)
+        self._pending = np.concatenate((self._pending, frames))
+
+    def _speak_while_due(self) -> Decision:
+        """What the schedule waits for then."""
+        while (decision := self._schedule.decide(self._clock())).take_frames and not self._outlet.ended:
+            self._send(self._trim.push(self._window.push(self._taken(decision.take_frames))))
+        return decision
 
     def _finish(self, completion: Completion) -> None:
         if not self._frames:
@@ -128,8 +130,10 @@ class Speaker:
         try:
             audio = self._decode(window)
         finally:
+            took_s = self._clock() - started_s
+            self._feed.excuse(took_s)
             self.decode_started_s = None
-        self._schedule.decoded(len(window.codes), self._clock() - started_s)
+        self._schedule.decoded(len(window.codes), took_s)
         return audio
 
     def _stats(self, dropped_tokens: int) -> Stats:

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from orpheus_bls.mailbox import Mailbox
+from orpheus_bls.feed import Child, Feed
 from orpheus_bls.outlet import End, Outlet
-from orpheus_bls.reader import Child, Reader
 from orpheus_bls.settings import Deadlines, Settings
 from orpheus_bls.slots import Slot
 from orpheus_bls.speaker import Speaker
 from orpheus_core.errors import Cancelled, EngineUnavailable, InternalFault, SpeechError
 from orpheus_core.request import SpeechRequest
+from orpheus_core.schedule import lead_in_crowd
 from orpheus_core.window import DecodeWindow
 
 
@@ -20,7 +20,7 @@ class Models(Protocol):
     """The models behind `orpheus_tts`."""
 
     def speak(self, request: SpeechRequest, slot: Slot) -> Child:
-        """A call of the request's language model; it is made when its deltas are first asked for."""
+        """A call of the request's language model; it is made when it is first asked for what came."""
 
     def decoder(self, request: SpeechRequest, slot: Slot) -> DecodeWindow:
         """The request's decoder; blocks, and raises `SpeechError`."""
@@ -30,7 +30,7 @@ class Models(Protocol):
 
 
 class Stream:
-    """Two threads: one reads tokens, one decodes and sends. Whoever ends the stream, `on_end` is called once.
+    """One thread, which takes tokens, decodes and sends. Whoever ends the stream, `on_end` is called once.
 
     Args:
         cancel: stops a call of the language model; returns at once.
@@ -45,16 +45,14 @@ class Stream:
         self._deadlines: Deadlines = settings.deadlines
         self._started_s = time.monotonic()
         self._child = models.speak(request, slot)
-        self._mailbox = Mailbox()
-        self._reader = Reader(request, self._child, self._mailbox)
+        self._feed = Feed(request, self._child)
         self._speaker = Speaker(
-            request, self._mailbox, outlet, models.decoder(request, slot),
+            request, self._feed, outlet, models.decoder(request, slot),
             start_lead_frames=settings.start_lead_frames,
-            crowded_lead_frames=settings.crowded_lead_frames if slot.crowded else 0, started_s=self._started_s,
+            crowded_lead_frames=lead_in_crowd(settings.crowded_lead_frames, slot.live), started_s=self._started_s,
         )  # fmt: skip
         self._cancel = cancel
         self._on_end = on_end
-        self._child_ended = False
         outlet.on_end = self._ended
 
     def start(self) -> None:
@@ -62,9 +60,8 @@ class Stream:
         Raises:
             RuntimeError: the machine has no more threads; the stream must then be failed.
         """
-        # Daemons: a call that never returns must not keep the process alive.
-        for work in (self._speak, self._read):
-            threading.Thread(target=self._guarded, args=(work,), daemon=True).start()
+        # A daemon: a call that never returns must not keep the process alive.
+        threading.Thread(target=self._run, daemon=True).start()
 
     def check(self, now_s: float) -> bool:
         """For the watchdog: ends the stream if it is late or its caller has gone; whether it is still live."""
@@ -83,41 +80,28 @@ class Stream:
     def _lateness(self, now_s: float) -> SpeechError | None:
         limits = self._deadlines
         waits = [(self._started_s, limits.total_s, "the end of the speech")]
-        if not self._reader.completed:
-            last_s = self._reader.last_token_s
-            first = (self._started_s, limits.first_token_s, "the first token")
-            waits.append(first if last_s is None else (last_s, limits.token_gap_s, "the next token"))
         if (decode_s := self._speaker.decode_started_s) is not None:
             waits.append((decode_s, limits.decode_s, "decoded audio"))
+        elif not self._feed.completion:
+            last_s = self._feed.waited_since_s
+            first = (self._started_s, limits.first_token_s, "the first token")
+            waits.append(first if last_s is None else (last_s, limits.token_gap_s, "the next token"))
         for since_s, limit_s, what in waits:
             if now_s - since_s > limit_s:
                 return EngineUnavailable(f"stalled, {what} did not come within {limit_s:g} s")
         return None
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """Every way out of a thread ends the stream."""
+    def _run(self) -> None:
+        """Every way out of the thread ends the stream."""
         try:
-            work()
+            self._speaker.run()
         except SpeechError as error:
             self._outlet.fail(error)
         except Exception as error:  # a defect of ours; its text may hold what was to be spoken
-            self._models.log(f"stream failed: {type(error).__name__} in {work.__name__}")
+            self._models.log(f"stream failed: {type(error).__name__}")
             self._outlet.fail(InternalFault("the speech failed inside the server"))
 
-    def _speak(self) -> None:
-        self._speaker.run()
-
-    def _read(self) -> None:
-        try:
-            self._reader.run(self._stop_child, self._speaker.patience_s)
-        finally:
-            self._child_ended = True
-
-    def _stop_child(self) -> None:
-        self._cancel(self._child)
-
     def _ended(self, end: End) -> None:
-        self._mailbox.close()
-        if not self._child_ended:
-            self._stop_child()
+        if not self._child.ended:
+            self._cancel(self._child)
         self._on_end(end)

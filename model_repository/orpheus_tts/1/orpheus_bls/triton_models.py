@@ -1,9 +1,9 @@
 """The models behind `orpheus_tts`, called inside the same Triton."""
 
 import re
-import time
+import threading
 import uuid
-from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
 from orpheus_bls.afterlife import Afterlife
-from orpheus_bls.reader import Child, Delta
+from orpheus_bls.feed import Child, Delta
+from orpheus_bls.pile import Pile
 from orpheus_bls.slots import Slot
 from orpheus_core.errors import EngineUnavailable, InternalFault, SpeechError
 from orpheus_core.request import SpeechRequest
@@ -19,16 +20,12 @@ from orpheus_core.window import DecodeWindow, Window
 
 CANCEL = "cancel"
 FETCH = "fetch"
-"""Request parameters of the local vLLM backend: ends the request of the same id; wants one response to each request."""
+AT_ONCE = "at_once"
+"""Request parameters of the local vLLM backend: ends the request of the same id; wants one response to each request;
+wants it now, with whatever there is."""
 
 ERROR = "error:"
 """Before the code, in the finish reason of a fetched answer."""
-
-READY_S = 0.05
-"""How long before they are needed frames are fetched."""
-
-LONGEST_PAUSE_S = 0.5
-"""Between two fetches: the end of a speech, and a loop, are noticed within it."""
 
 DOWN = re.compile(r"^engine:|^Stub process .* is not healthy|Server not ready$")
 """Messages of a backend that is down, and of Triton when its process is gone, or when it is ending and takes no more
@@ -65,6 +62,7 @@ class LanguageModel:
         self._model = request.checkpoint.model
         self._slot = slot
         self._afterlife = afterlife
+        self.ended = False
         self._id = uuid.uuid4().hex
         self._inputs = [
             _text("text_input", request.generation.prompt),
@@ -74,7 +72,6 @@ class LanguageModel:
             _flag("return_finish_reason"),
         ]
         self._cancelled = False
-        self._ended = False
 
     def _call(self, inputs: list[Any], **parameters: bool) -> Any:
         """The responses, once the first one is there.
@@ -90,12 +87,10 @@ class LanguageModel:
             parameters=parameters,
         )
         try:
-            with self._slot.call():
-                responses = request.exec(decoupled=True)
+            return self._slot.call(partial(request.exec, decoupled=True))
         except pb_utils.TritonModelException:
             _log(f"{self._model} cannot be called")
             raise EngineUnavailable(f"{self._model} cannot be called") from None
-        return responses
 
     def _read(self, response: Any) -> Delta | None:
         """
@@ -118,34 +113,50 @@ class LanguageModel:
 
 class StreamedCall(LanguageModel):
     """One nested call with many responses, as NVIDIA's backend answers it. It needs an iterator that can be cancelled
-    (Triton 25.04 and up)."""
+    (Triton 25.04 and up), and a thread that follows it, because one cannot look into an iterator without waiting."""
 
     def __init__(self, request: SpeechRequest, slot: Slot, afterlife: Afterlife) -> None:
         super().__init__(request, slot, afterlife)
+        self._pile = Pile()
         self._responses: Any = None
+        self._begun = False
 
-    def deltas(self, _patience_s: Callable[[], float]) -> Iterator[Delta]:
-        """What the model writes, as it comes.
+    def fetch(self, *, at_once: bool) -> Delta:
+        """What the model has written.
 
         Raises:
             SpeechError: it failed, or refused.
         """
+        if not self._begun:
+            self._begun = True
+            threading.Thread(target=self._follow, daemon=True).start()
+        return self._pile.take(at_once=at_once)
+
+    def cancel(self) -> None:
+        """Stops it; before the first response the following thread does, when that has come."""
+        self._cancelled = True
+        if not self.ended and self._responses is not None:
+            self._responses.cancel()
+
+    def _follow(self) -> None:
+        """To the end of the call, also when nobody listens any more."""
+        error: SpeechError | None = None
         try:
             self._responses = self._call(self._inputs)
             if self._cancelled:
                 self._responses.cancel()
             for response in self._responses:
                 if delta := self._read(response):
-                    yield delta
+                    self._pile.put(delta)
+        except SpeechError as failure:
+            error = failure
+        except Exception as defect:  # its text may hold what was to be spoken
+            _log(f"following {self._model} failed: {type(defect).__name__}")
+            error = InternalFault(f"{self._model} failed")
         finally:
-            self._ended = True
+            self.ended = True
             self._afterlife.keep(self._responses)
-
-    def cancel(self) -> None:
-        """Stops it; before the first response the reader does, when that has come."""
-        self._cancelled = True
-        if not self._ended and self._responses is not None:
-            self._responses.cancel()
+            self._pile.end(error)
 
 
 class FetchedCall(LanguageModel):
@@ -155,26 +166,27 @@ class FetchedCall(LanguageModel):
     versions so far a process freezes when a second response to one call meets the first to another (`docs/adr`).
     """
 
-    def deltas(self, patience_s: Callable[[], float]) -> Iterator[Delta]:
-        """What the model writes; less often and more at once while nobody waits for it.
+    def __init__(self, request: SpeechRequest, slot: Slot, afterlife: Afterlife) -> None:
+        super().__init__(request, slot, afterlife)
+        self._more = [_text("text_input", "")]
+
+    def fetch(self, *, at_once: bool) -> Delta:
+        """What the model has written.
 
         Raises:
             SpeechError: it failed, or refused.
         """
         try:
-            delta = self._fetch(self._inputs)
-            while True:
-                yield delta
-                if delta.finish_reason:
-                    return
-                time.sleep(max(0.0, min(patience_s() - READY_S, LONGEST_PAUSE_S)))
-                delta = self._fetch([_text("text_input", "")])
-        finally:
-            self._ended = True
+            delta = self._fetched(at_once=at_once)
+        except BaseException:
+            self.ended = True
+            raise
+        self.ended = delta.finish_reason is not None
+        return delta
 
     def cancel(self) -> None:
         """Stops it by a call of its own, which may come before the one that it ends."""
-        if self._ended:
+        if self.ended:
             return
         self._cancelled = True
         responses = self._call([_text("text_input", "")], **{CANCEL: True})
@@ -182,9 +194,11 @@ class FetchedCall(LanguageModel):
             pass
         self._afterlife.keep(responses)
 
-    def _fetch(self, inputs: list[Any]) -> Delta:
+    def _fetched(self, *, at_once: bool) -> Delta:
+        inputs, self._inputs = self._inputs, self._more
+        parameters = {FETCH: True, AT_ONCE: True} if at_once else {FETCH: True}
         delta = None
-        responses = self._call(inputs, **{FETCH: True})
+        responses = self._call(inputs, **parameters)
         try:
             for response in responses:
                 delta = self._read(response) or delta
@@ -203,6 +217,8 @@ class Decoder:
     def __init__(self, model: str, slot: Slot) -> None:
         self._model = model
         self._slot = slot
+        # Tensors that stay on a GPU make nested calls deadlock before Triton 26.07.
+        self._memory = pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU)
 
     def __call__(self, window: Window) -> npt.NDArray[np.float32]:
         """Blocks until the window [F, 7] is decoded; returns [2048 * F].
@@ -214,12 +230,10 @@ class Decoder:
             model_name=self._model,
             requested_output_names=["audio"],
             inputs=[pb_utils.Tensor("codes", window.codes[None]), pb_utils.Tensor("valid", window.valid[None])],
-            # Tensors that stay on a GPU make nested calls deadlock before Triton 26.07.
-            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
+            preferred_memory=self._memory,
         )
         try:
-            with self._slot.call():
-                response = request.exec()
+            response = self._slot.call(request.exec)
         except pb_utils.TritonModelException:
             _log(f"{self._model} cannot be called")
             raise EngineUnavailable(f"{self._model} cannot be called") from None

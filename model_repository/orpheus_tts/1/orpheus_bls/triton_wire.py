@@ -29,14 +29,20 @@ class TritonWire:
 
     def __init__(self, request: Any) -> None:
         self._sender = request.get_response_sender()
+        self._more = _is_final(is_final=False)
 
     def audio(self, samples: Pcm) -> None:
         """A response with samples."""
-        self._sender.send(pb_utils.InferenceResponse(_outputs(samples, is_final=False)))
+        self._sender.send(pb_utils.InferenceResponse([pb_utils.Tensor("audio", samples), self._more]))
 
     def final(self, samples: Pcm, reason: FinishReason, stats: Stats) -> None:
         """The last samples, with the FINAL flag."""
-        outputs = [*_outputs(samples, is_final=True), _text("finish_reason", reason), _text("stats", stats.to_json())]
+        outputs = [
+            pb_utils.Tensor("audio", samples),
+            _is_final(is_final=True),
+            _text("finish_reason", reason),
+            _text("stats", stats.to_json()),
+        ]
         self._sender.send(pb_utils.InferenceResponse(outputs), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def error(self, error: SpeechError) -> None:
@@ -50,8 +56,8 @@ class TritonWire:
         return bool(self._sender.is_cancelled())
 
 
-def _outputs(samples: Pcm, *, is_final: bool) -> list[Any]:
-    return [pb_utils.Tensor("audio", samples), pb_utils.Tensor("is_final", np.array([is_final]))]
+def _is_final(*, is_final: bool) -> Any:
+    return pb_utils.Tensor("is_final", np.array([is_final]))
 
 
 def _text(name: str, text: str) -> Any:

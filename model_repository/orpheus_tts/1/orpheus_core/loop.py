@@ -28,6 +28,10 @@ class LoopGuard:
     def _push_one(self, frame: npt.NDArray[np.int64]) -> bool:
         key = frame.tobytes()
         looping = False
+        if key not in self._recent:
+            self._run_frames = [0] * len(self._run_frames)
+            self._recent.append(key)
+            return False
         for period in range(1, len(self._recent) + 1):
             self._run_frames[period] = self._run_frames[period] + 1 if self._recent[-period] == key else 0
             looping = looping or self._is_loop(period)

@@ -12,8 +12,11 @@ FULL_SCALE = 32767
 
 def to_pcm(audio: npt.NDArray[np.float32]) -> Pcm:
     """Float samples, 1.0 full scale, to int16; louder ones are clipped, never wrapped."""
-    scaled: npt.NDArray[np.float32] = np.rint(audio * np.float32(FULL_SCALE))
-    return np.clip(scaled, -FULL_SCALE - 1, FULL_SCALE).astype(np.int16)
+    scaled: npt.NDArray[np.float32] = audio * np.float32(FULL_SCALE)
+    np.rint(scaled, out=scaled)
+    np.minimum(scaled, FULL_SCALE, out=scaled)
+    np.maximum(scaled, -FULL_SCALE - 1, out=scaled)
+    return scaled.astype(np.int16)
 
 
 def no_samples() -> Pcm:

@@ -28,11 +28,21 @@ START_LEAD_BELOW_RATE = 2.0
 START_LEAD_BELOW_RATE_SHORT_REACH = 1.1
 """The same for a codec whose reach is within one frame: its first chunk lasts a whole frame."""
 
+CROWDED_STREAMS = 8
+"""With more of them live, the cost of each one's chunks counts: one frame at a time, a stream costs more than twice
+what it needs to."""
+
+PACKED_STREAMS = 64
+"""With more of them, chunks of three frames fill the processor as well: half a lead more makes them five."""
+
 CROWDED_BELOW_RATE = 1.25
 """Times real time. Below it a lead hardly grows, so chunks stay as short as the lead that a speech began with."""
 
 MIN_WAIT_S = 0.001
 """A shorter wait is not worth it: what is left of it shrinks with every look."""
+
+MIN_REST_S = 0.010
+"""Between two looks at what has come, while there is something to send."""
 
 STALL_S = 0.060
 """A chunk that comes later than this is heard as a stall; a listener's own buffer covers less."""
@@ -43,8 +53,6 @@ of a frame of context instead of five: a server that is too slow gets cheaper in
 
 RATE_WINDOW_ARRIVALS = 16
 
-WAIT_FOR_FRAMES_S = math.inf
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -52,6 +60,23 @@ class Decision:
 
     take_frames: int
     wait_s: float = 0.0
+    rest_s: float = 0.0
+    """How long frames that arrive would change nothing, if they come as they are expected."""
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether something is due after `wait_s` without further frames."""
+        return self.wait_s < math.inf
+
+
+WAIT_FOR_FRAMES = Decision(0, math.inf)
+
+
+def lead_in_crowd(lead_frames: int, live_streams: int) -> int:
+    """How much of a slow speech is held back when so many streams are live; `lead_frames` is for a crowd."""
+    if live_streams <= CROWDED_STREAMS:
+        return 0
+    return lead_frames if live_streams <= PACKED_STREAMS else lead_frames * 3 // 2
 
 
 class ChunkSchedule:
@@ -67,6 +92,8 @@ class ChunkSchedule:
         self._context_frames = context_frames(decoder)
         self.max_take_frames = self._buckets[-1] - self._context_frames
         """New frames that the largest window decodes."""
+        lengths = range(self._context_frames, self._buckets[-1] + 1)
+        self._bucket_of = [next(bucket for bucket in self._buckets if bucket >= length) for length in lengths]
         self._first_exact_frames = decoder.receptive_field_samples // SAMPLES_PER_FRAME + 1
         short_reach = decoder.receptive_field_samples <= SAMPLES_PER_FRAME
         self._lead_below_rate = START_LEAD_BELOW_RATE_SHORT_REACH if short_reach else START_LEAD_BELOW_RATE
@@ -102,13 +129,16 @@ class ChunkSchedule:
     def decide(self, now_s: float) -> Decision:
         """What to do now; frames that it says to take count as taken."""
         pending_frames = self._received_frames - self._taken_frames
-        if pending_frames == 0 or (self._taken_frames == 0 and pending_frames < self._start_frames()):
-            return Decision(0, WAIT_FOR_FRAMES_S)
-        if pending_frames < self._least_frames(now_s):
-            return Decision(0, WAIT_FOR_FRAMES_S)
+        if self._taken_frames == 0 and pending_frames < max(1, self._start_frames()):
+            return Decision(0, math.inf, rest_s=self._start_rest_s(self._start_frames() - pending_frames, now_s))
         spare_s = self._spare_s(pending_frames, now_s)
+        if pending_frames == 0:
+            return Decision(0, math.inf, rest_s=max(0.0, self._rest_s(0, now_s)))
+        if pending_frames < self._least_frames(now_s):
+            return WAIT_FOR_FRAMES
         if pending_frames < self.max_take_frames and spare_s > max(MIN_WAIT_S, self._next_arrival_s(now_s)):
-            return Decision(0, spare_s)
+            rest_s = max(self._rest_s(pending_frames, now_s), self._next_arrival_s(now_s), MIN_REST_S)
+            return Decision(0, spare_s, rest_s=min(rest_s, spare_s))
         take_frames = self._take(pending_frames, now_s)
         self._taken_frames += take_frames
         return Decision(take_frames)
@@ -126,9 +156,10 @@ class ChunkSchedule:
         return len(self._arrivals) - 1, last_frames - first_frames, last_s - first_s
 
     def _next_arrival_s(self, now_s: float) -> float:
-        """Seconds until frames are expected; below 0 when they are late, 0 if unknown."""
-        arrivals, _, took_s = self._measured()
-        return self._arrivals[-1][0] + took_s / arrivals - now_s if arrivals else 0.0
+        """Seconds until a frame is expected; below 0 when it is late, 0 if unknown. How many came at once only says how
+        seldom they were asked for."""
+        _, frames, took_s = self._measured()
+        return self._arrivals[-1][0] + took_s / frames - now_s if frames else 0.0
 
     def _start_frames(self) -> int:
         rate = self.rate()
@@ -144,8 +175,25 @@ class ChunkSchedule:
 
     def _spare_s(self, pending_frames: int, now_s: float) -> float:
         """How long a decode of what has come, and a frame more, can wait and still be in time."""
-        decode_s = DECODE_SAFETY * self._decode_s_per_frame * self._bucket(pending_frames + 1)
-        return self._lead_s(now_s) - decode_s - MARGIN_S
+        return self._lead_s(now_s) - DECODE_SAFETY * self._decode_s(pending_frames + 1) - MARGIN_S
+
+    def _decode_s(self, frames: int) -> float:
+        """What the window with so many new frames is likely to take."""
+        return self._decode_s_per_frame * self._bucket(frames)
+
+    def _start_rest_s(self, missing_frames: int, now_s: float) -> float:
+        """Until all but one of so many frames are expected, when a lead is gathered. The last two are awaited one by one:
+        a language model that speeds up makes one of them needless."""
+        _, frames, took_s = self._measured()
+        if missing_frames <= 2 or not frames:
+            return 0.0
+        return max(0.0, self._next_arrival_s(now_s) + (missing_frames - 2) * took_s / frames)
+
+    def _rest_s(self, pending_frames: int, now_s: float) -> float:
+        """As `_spare_s`, for the frames that will have come by then as well."""
+        lead_s = self._lead_s(now_s)
+        coming_frames = self.rate() * lead_s * FRAMES_PER_SECOND if lead_s > 0.0 else 0.0
+        return self._spare_s(int(min(pending_frames + coming_frames, self.max_take_frames)), now_s)
 
     def _least_frames(self, now_s: float) -> int:
         """What a further chunk waits for even if the listener runs dry meanwhile."""
@@ -157,7 +205,7 @@ class ChunkSchedule:
     def _affordable_frames(self) -> int:
         """The smallest chunk whose decode takes well less than it plays: smaller ones only put off the stall."""
         for frames in range(1, self.max_take_frames):
-            if self._decode_s_per_frame * self._bucket(frames) <= DECODE_SHARE * frames / FRAMES_PER_SECOND:
+            if self._decode_s(frames) <= DECODE_SHARE * frames / FRAMES_PER_SECOND:
                 return frames
         return self.max_take_frames
 
@@ -166,9 +214,9 @@ class ChunkSchedule:
         most = min(pending_frames, self.max_take_frames)
         if self._taken_frames == 0 or self._lead_s(now_s) <= 0.0:
             return most
-        return max(range(1, most + 1), key=lambda frames: (frames / self._bucket(frames), frames))
+        in_time = [n for n in range(1, most + 1) if self._decode_s(n) <= self._lead_s(now_s)]
+        return max(in_time or (most,), key=lambda frames: (frames / self._bucket(frames), frames))
 
     def _bucket(self, frames: int) -> int:
         """Length of the window that decodes so many new frames."""
-        needed = min(frames + self._context_frames, self._buckets[-1])
-        return next(bucket for bucket in self._buckets if bucket >= needed)
+        return self._bucket_of[min(frames, self.max_take_frames)]

@@ -121,7 +121,8 @@ class ExactWindow:
         self.windows += 1
         self.decoded_frames += real_frames
         self.padded_frames += length_frames
-        codes = np.pad(frames, ((0, length_frames - real_frames), (0, 0)))
+        codes = np.zeros((length_frames, TOKENS_PER_FRAME), dtype=np.int64)
+        codes[:real_frames] = frames
         return Window(codes=codes, valid=np.array([0, real_frames], dtype=np.int32))
 
     def _forget(self) -> None:

@@ -23,7 +23,16 @@ from llm_backend.errors import EngineDown, EngineFault, InvalidInput, RequestErr
 from llm_backend.fetches import FetchedAnswer, Fetches, refuse
 from llm_backend.jobs import Answer, Job
 from llm_backend.metrics import Reporter, Statistics
-from llm_backend.request import Extras, Generation, Inputs, is_cancel, is_fetch, read_extras, read_generation
+from llm_backend.request import (
+    Extras,
+    Generation,
+    Inputs,
+    is_at_once,
+    is_cancel,
+    is_fetch,
+    read_extras,
+    read_generation,
+)
 from llm_backend.streams import Streams
 
 ARGUMENTS_FILE = "model.json"
@@ -121,7 +130,7 @@ class TritonPythonModel:
         if not request_id:
             raise InvalidInput("request_id: empty: send one of your own, what follows is fetched by it")
         if not inputs.get("text_input"):
-            return partial(self._fetches.proceed, request_id, reply)
+            return partial(self._fetches.proceed, request_id, reply, at_once=is_at_once(request.parameters()))
         answer = FetchedAnswer()
         self._serve(request_id, read_generation(inputs, request.parameters()), answer)
         return partial(self._fetches.begin, request_id, answer, reply)

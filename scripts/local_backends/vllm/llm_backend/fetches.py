@@ -4,8 +4,9 @@ A Python model of Triton up to 26.07 cannot safely follow a nested decoupled cal
 responses of one call and the start of another, and up to 24.10 an error that comes to such a call may be read as
 somebody else's. A call that gets exactly one response, and never an error, has neither fault. So a request with the
 parameter `fetch` and an id of its own gets one response with everything so far, and the next request with the same id,
-the parameter and an empty `text_input` gets what came since; it waits for it if there is nothing yet. The prompt is
-never repeated. How it ended stands in `finish_reason`: `stop`, `length`, or `error:` and the name of Triton's code:
+the parameter and an empty `text_input` gets what came since; it waits for it if there is nothing yet, unless it has the
+parameter `at_once` too. The prompt is never repeated. How it ended stands in `finish_reason`: `stop`, `length`, or
+`error:` and the name of Triton's code:
 
 | finish reason          | meaning                                                                        |
 |------------------------|--------------------------------------------------------------------------------|
@@ -65,13 +66,15 @@ class FetchedAnswer:
         self.is_over = False
         """Whether the last piece was fetched."""
 
-    def fetch(self, reply: Reply) -> None:
-        """Answers as soon as there is something that was not fetched yet."""
+    def fetch(self, reply: Reply, *, at_once: bool = False) -> None:
+        """Answers as soon as there is something that was not fetched yet, or at once."""
         if self._reply:
             reply.close_with(Delta(finish_reason=BUSY))
             return
         self._fetched_s = self._clock()
         self._reply = reply
+        if at_once and not self._waiting:
+            self._waiting = Delta()
         self._serve()
 
     def drop(self) -> None:
@@ -135,13 +138,13 @@ class Fetches:
         self._answers[request_id] = answer
         answer.fetch(reply)
 
-    def proceed(self, request_id: str, reply: Reply) -> None:
-        """What came since."""
+    def proceed(self, request_id: str, reply: Reply, *, at_once: bool = False) -> None:
+        """What came since; `at_once` does not wait for more."""
         answer = self._answers.get(request_id)
         if answer is None or answer.is_over:
             reply.close_with(Delta(finish_reason=UNKNOWN))
         else:
-            answer.fetch(reply)
+            answer.fetch(reply, at_once=at_once)
 
     def _forget(self) -> None:
         self._answers = {name: answer for name, answer in self._answers.items() if not answer.is_forsaken}

@@ -14,6 +14,9 @@ CANCEL = "cancel"
 FETCH = "fetch"
 """Request parameter of a caller that wants one response to each request (`fetches`)."""
 
+AT_ONCE = "at_once"
+"""Request parameter of a fetch that does not wait for more than there is."""
+
 REFUSED_INPUTS = {
     "image": "this backend serves text only, leave it out",
     "embedding_request": "this backend generates only, leave it out",
@@ -68,6 +71,15 @@ def is_fetch(parameters: str) -> bool:
     return _flag(parameters, FETCH)
 
 
+def is_at_once(parameters: str) -> bool:
+    """Whether a fetch wants what there is by now, which may be nothing.
+
+    Raises:
+        InvalidInput: `at_once` is no bool.
+    """
+    return _flag(parameters, AT_ONCE)
+
+
 def read_extras(inputs: Inputs) -> Extras:
     """What the `return_` inputs ask for."""
     return Extras(**{name: bool(inputs.get(f"return_{name}", False)) for name in Extras.__dataclass_fields__})
@@ -99,7 +111,8 @@ def read_generation(inputs: Inputs, parameters: str) -> Generation:
 def _sampling_text(inputs: Inputs, parameters: str) -> str:
     if "sampling_parameters" in inputs:
         return _text(inputs, "sampling_parameters")
-    return json.dumps({name: value for name, value in _parameters(parameters).items() if name not in (CANCEL, FETCH)})
+    ours = (CANCEL, FETCH, AT_ONCE)
+    return json.dumps({name: value for name, value in _parameters(parameters).items() if name not in ours})
 
 
 def _flag(parameters: str, name: str) -> bool:

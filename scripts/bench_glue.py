@@ -83,7 +83,11 @@ def main() -> int:
     if environment is None:
         print("error: the server's environment is not made yet: run scripts/test once", file=sys.stderr)
         return 1
-    limits = Streams(max_streams=max(arguments.streams) + 1, bls_instances=arguments.instances)
+    limits = Streams(
+        max_streams=max(arguments.streams) + 1,
+        bls_instances=arguments.instances,
+        crowded_lead_frames=arguments.crowded_lead,
+    )
     bench = Bench(streams=limits, decoder_frame_ms=arguments.decoder_frame_ms, cancel_poll_s=0.0)
     with (
         tempfile.TemporaryDirectory(prefix="bench-streams-") as folder,
@@ -106,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--buffer-ms", type=float, default=60.0, help="buffer of the simulated listener")
     add("--decoder-frame-ms", type=float, default=0.0, help="how long the decoder takes for a frame")
     add("--instances", type=int, default=1, help="instances of orpheus_tts")
+    add("--crowded-lead", type=int, default=4, help="frames held back before a slow speech when many others speak")
     add("--json", type=Path, metavar="FILE", help="write the figures to this file")
     return parser
 
