@@ -32,7 +32,7 @@ CROWDED_STREAMS = 8
 """With more of them live, the cost of each one's chunks counts: one frame at a time, a stream costs more than twice
 what it needs to."""
 
-PACKED_STREAMS = 64
+PACKED_STREAMS = 32
 """With more of them, chunks of three frames fill the processor as well: half a lead more makes them five."""
 
 CROWDED_BELOW_RATE = 1.25
@@ -182,8 +182,8 @@ class ChunkSchedule:
         return self._decode_s_per_frame * self._bucket(frames)
 
     def _start_rest_s(self, missing_frames: int, now_s: float) -> float:
-        """Until all but one of so many frames are expected, when a lead is gathered. The last two are awaited one by one:
-        a language model that speeds up makes one of them needless."""
+        """Until all but one of so many frames are expected, when a lead is gathered. Two are awaited one by one: if the
+        language model speeds up, one of them is not needed."""
         _, frames, took_s = self._measured()
         if missing_frames <= 2 or not frames:
             return 0.0
