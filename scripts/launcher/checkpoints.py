@@ -8,6 +8,7 @@ from launcher.profile import CheckpointChoice, Codec, Profile
 from launcher.tokenizer import Tokenizer
 from orpheus_core.checkpoint import Checkpoint, Decoder
 from orpheus_core.length import worst_case_tokens
+from orpheus_core.lexicon import NO_LEXICON, Lexicon
 from orpheus_core.voices import RELEASED
 
 LLM_MODEL = "orpheus_llm"
@@ -65,7 +66,7 @@ def describe(choice: CheckpointChoice, *, model: str, folder: Path, codec: Codec
         normaliser=choice.normaliser,
         lexicon=f"lexicon-{choice.name}.txt" if (folder / LEXICON_FILE).exists() else "",
     )
-    _require_fit(checkpoint)
+    _require_fit(checkpoint, _lexicon(folder))
     return checkpoint
 
 
@@ -86,8 +87,13 @@ def _tags(choice: CheckpointChoice, language: str) -> tuple[str, ...]:
     return RELEASED[language].tags
 
 
-def _require_fit(checkpoint: Checkpoint) -> None:
-    if (needed := worst_case_tokens(checkpoint)) > checkpoint.max_model_len:
+def _lexicon(folder: Path) -> Lexicon:
+    file = folder / LEXICON_FILE
+    return Lexicon.parse(file.read_text(encoding="utf-8")) if file.exists() else NO_LEXICON
+
+
+def _require_fit(checkpoint: Checkpoint, lexicon: Lexicon) -> None:
+    if (needed := worst_case_tokens(checkpoint, lexicon.bytes_per_char)) > checkpoint.max_model_len:
         raise LaunchError(
             f"checkpoint {checkpoint.name!r}: a text of max_text_chars = {checkpoint.max_text_chars} characters may "
             f"need {needed} tokens, max_model_len is {checkpoint.max_model_len}: raise max_model_len "

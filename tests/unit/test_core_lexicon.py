@@ -60,3 +60,10 @@ def test_marks_and_spaces_stay(text: str) -> None:
 def test_a_line_that_is_none_is_named(line: str) -> None:
     with pytest.raises(InvalidInput, match=r"lexicon: .*line 2"):
         Lexicon.parse(f"a\tə\n{line}\nb\tʙ\n")
+
+
+def test_its_words_become_so_long_on_average() -> None:
+    assert NO_LEXICON.bytes_per_char == 1.0
+    assert Lexicon({"a": "b"}).bytes_per_char == 1.0
+    assert Lexicon({"one": "wun", "two": "t\u00fc"}).bytes_per_char == 1.0
+    assert Lexicon({"so": "\u1d1b\u1d1b", "me": "x"}).bytes_per_char == 7 / 4

@@ -253,6 +253,13 @@ def test_the_worst_case_of_the_english_model_fits_its_length() -> None:
     assert worst_case_tokens(ENGLISH) <= 8192
 
 
+def test_the_worst_case_counts_spellings_and_the_text_of_a_reference() -> None:
+    chars, usual = ENGLISH.max_text_chars, worst_case_tokens(ENGLISH)
+    assert worst_case_tokens(ENGLISH, 2.5) == usual + 1.5 * chars
+    cloning = Checkpoint(**{**_fields(ENGLISH), "can_clone": True})
+    assert worst_case_tokens(cloning) == usual + chars + 7 * frames_in(30.0)
+
+
 def test_the_checkpoint_list_survives_its_json() -> None:
     text = dump_checkpoints(LOADED)
     assert text.isascii()

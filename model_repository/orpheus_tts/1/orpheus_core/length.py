@@ -41,12 +41,15 @@ def frames_that_fit(checkpoint: Checkpoint, prompt_tokens: int) -> int:
     return (checkpoint.max_model_len - prompt_tokens - 1) // TOKENS_PER_FRAME
 
 
-def worst_case_tokens(checkpoint: Checkpoint) -> int:
-    """Prompt, reference and budget of the longest text that the checkpoint admits, one byte a character.
+def worst_case_tokens(checkpoint: Checkpoint, bytes_per_char: float = 1.0) -> int:
+    """Prompt, reference and budget of the longest text that the checkpoint admits.
 
     `max_model_len` must be at least this, or the longest texts would be cut.
+
+    Args:
+        bytes_per_char: of the texts as they stand in the prompt, more than one where a lexicon spells them.
     """
     longest = "x" * checkpoint.max_text_chars
-    reference_frames = MAX_REFERENCE_FRAMES if checkpoint.can_clone else 0
-    prompt = prompt_tokens_bound(longest, reference_frames)
+    texts, reference_frames = (2, MAX_REFERENCE_FRAMES) if checkpoint.can_clone else (1, 0)
+    prompt = prompt_tokens_bound("x" * math.ceil(texts * bytes_per_char * len(longest)), reference_frames)
     return prompt + TOKENS_PER_FRAME * budget_frames(checkpoint, longest) + 1

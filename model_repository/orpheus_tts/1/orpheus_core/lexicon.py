@@ -34,6 +34,14 @@ class Lexicon:
             spellings[word] = spelling
         return cls(spellings)
 
+    @property
+    def bytes_per_char(self) -> float:
+        """How long its words become in a prompt, on average; at least 1."""
+        letters = sum(map(len, self.spellings))
+        return (
+            max(1.0, sum(len(spelling.encode()) for spelling in self.spellings.values()) / letters) if letters else 1.0
+        )
+
     def dump(self) -> str:
         """What `parse` reads, in the words' order."""
         return "".join(f"{word}\t{spelling}\n" for word, spelling in sorted(self.spellings.items()))
