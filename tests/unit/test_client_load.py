@@ -97,6 +97,7 @@ def test_figures_are_of_the_spoken_streams_only() -> None:
     assert result.real_time_factor.p50 == 0.5
     assert result.audio_s_per_s == 202 / 50
     assert (result.stalls, result.streams_with_stalls) == (51, 51)
+    assert result.each_first_audio_ms == (*range(1, 102), None, None)
 
 
 def test_figures_of_nothing() -> None:

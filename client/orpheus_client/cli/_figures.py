@@ -44,6 +44,8 @@ class Figures:
     streams_with_stalls: int
     stalled_percent: float
     """Time without sound in the middle of a stream, of the seconds of audio, over all streams together."""
+    each_first_audio_ms: tuple[float | None, ...]
+    """Of every request in the order in which they ended; None without any: how a server warms up."""
 
 
 def figures(outcomes: Sequence[Outcome], *, wall_s: float) -> Figures:
@@ -64,6 +66,7 @@ def figures(outcomes: Sequence[Outcome], *, wall_s: float) -> Figures:
         stalls=sum(o.stalls for o in spoken),
         streams_with_stalls=sum(o.stalls > 0 for o in spoken),
         stalled_percent=sum(o.stalled_ms for o in spoken) / (10 * audio_s) if audio_s else 0.0,
+        each_first_audio_ms=tuple(o.first_audio_ms for o in outcomes),
     )
 
 

@@ -35,8 +35,10 @@ what it needs to."""
 PACKED_STREAMS = 32
 """With more of them, chunks of three frames fill the processor as well: half a lead more makes them five."""
 
-CROWDED_BELOW_RATE = 1.25
-"""Times real time. Below it a lead hardly grows, so chunks stay as short as the lead that a speech began with."""
+CROWDED_RATES = (0.7, 1.25)
+"""Times real time. Above, a lead grows by itself; in between it hardly does, so chunks stay as short as the lead that a
+speech began with. Below, every lead is used up soon, and one that is waited for only puts off the first word. The lower
+limit allows for a rate that is measured a frame short, since frames that were asked for late count from then."""
 
 MIN_WAIT_S = 0.001
 """A shorter wait is not worth it: what is left of it shrinks with every look."""
@@ -84,7 +86,7 @@ class ChunkSchedule:
 
     Args:
         start_lead_frames: held back before the first chunk when tokens come slowly.
-        crowded_lead_frames: the same when they come no faster than `CROWDED_BELOW_RATE`, if that is to be more.
+        crowded_lead_frames: the same when they come within `CROWDED_RATES`, if that is to be more.
     """
 
     def __init__(self, decoder: Decoder, *, start_lead_frames: int = 1, crowded_lead_frames: int = 0) -> None:
@@ -164,7 +166,8 @@ class ChunkSchedule:
     def _start_frames(self) -> int:
         rate = self.rate()
         lead = self._start_lead_frames if rate < self._lead_below_rate else 0
-        crowded_lead = self._crowded_lead_frames if rate < CROWDED_BELOW_RATE else 0
+        slowest, fastest = CROWDED_RATES
+        crowded_lead = self._crowded_lead_frames if slowest <= rate < fastest else 0
         return self._first_exact_frames + max(lead, crowded_lead)
 
     def _lead_s(self, now_s: float) -> float:
