@@ -30,6 +30,8 @@ class BridgeOptions:
     """What Triton took from its start to ready, for the bridge's figures."""
     warmup_s: float | None = None
     """What its first sentence took."""
+    max_streams: int | None = None
+    """Speeches at once, unless the environment says (`ORPHEUS_MAX_STREAMS`)."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Such as those of a LiveKit server that was started beside it."""
     program: Path = PROGRAM
@@ -69,9 +71,10 @@ class BridgeServer(LocalServer):
             "ORPHEUS_MODEL_LOAD_S": _seconds(options.model_load_s),
             "ORPHEUS_WARMUP_S": _seconds(options.warmup_s),
         }
+        usual = {} if options.max_streams is None else {"ORPHEUS_MAX_STREAMS": str(options.max_streams)}
         return Order(
             command=[str(options.program)],
-            environment={**os.environ, **options.variables, **own},
+            environment={**usual, **os.environ, **options.variables, **own},
             log_path=str(self.log_path),
             grace_s=GRACE_S,
         )

@@ -54,6 +54,16 @@ class LiveKitPorts:
             datagrams.bind((LOOPBACK, 0))
             return cls(http=stream.getsockname()[1], udp=datagrams.getsockname()[1])
 
+    @classmethod
+    def usual_or_free(cls) -> "LiveKitPorts":
+        """The usual ones, unless something listens on one of them."""
+        usual = cls()
+        try:
+            usual.check_free()
+        except LaunchError:
+            return cls.free()
+        return usual
+
     def check_free(self) -> None:
         """
         Raises:

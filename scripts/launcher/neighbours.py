@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,7 +11,6 @@ from launcher.bridge import BridgeOptions, BridgeServer
 from launcher.commands import say
 from launcher.livekit import LiveKitPorts, LiveKitServer, LiveKitServerOptions, find_livekit
 from launcher.paths import Home
-from launcher.ports import LOOPBACK, is_port_free
 from launcher.server import TritonServer
 
 CONFIGURED = ("LIVEKIT_URL", "ORCHESTRATOR_URL")
@@ -29,8 +28,13 @@ class StartTimes:
 
 
 @contextmanager
-def beside(server: TritonServer, options: argparse.Namespace, home: Home, times: StartTimes) -> Iterator[BridgeServer]:
+def beside(
+    server: TritonServer, options: argparse.Namespace, home: Home, times: StartTimes, *, max_streams: int
+) -> Iterator[BridgeServer]:
     """The bridge, as long as the context lasts; a LiveKit server too, unless one is configured or none is found.
+
+    Args:
+        max_streams: that Triton is rated for.
 
     Raises:
         LaunchError: one of them does not start.
@@ -41,8 +45,18 @@ def beside(server: TritonServer, options: argparse.Namespace, home: Home, times:
             running.enter_context(livekit)
             key, secret = livekit.variables["LIVEKIT_API_KEY"], livekit.variables["LIVEKIT_API_SECRET"]
             say(f"LiveKit {livekit.url}, key {key}, secret {secret} (for this run)")
-        told = livekit.variables if livekit else {}
-        yield running.enter_context(_bridge(server, options, home, times, told))
+        given = BridgeOptions(
+            home=home,
+            triton_url=server.grpc_url,
+            triton_metrics_url=server.metrics_url,
+            host=options.host,
+            port=options.bridge_port,
+            model_load_s=times.model_load_s,
+            warmup_s=times.warmup_s,
+            max_streams=max_streams,
+            variables=livekit.variables if livekit else {},
+        )
+        yield running.enter_context(BridgeServer(given))
 
 
 def _livekit(home: Home) -> LiveKitServer | None:
@@ -52,23 +66,4 @@ def _livekit(home: Home) -> LiveKitServer | None:
     if program is None:
         say(f"No LiveKit: set {CONFIGURED[0]}, or put livekit-server on PATH, to speak into rooms")
         return None
-    usual = LiveKitPorts()
-    ports = usual if is_port_free(LOOPBACK, usual.http) else LiveKitPorts.free()
-    return LiveKitServer(LiveKitServerOptions(program=program, home=home, ports=ports))
-
-
-def _bridge(
-    server: TritonServer, options: argparse.Namespace, home: Home, times: StartTimes, told: Mapping[str, str]
-) -> BridgeServer:
-    return BridgeServer(
-        BridgeOptions(
-            home=home,
-            triton_url=server.grpc_url,
-            triton_metrics_url=server.metrics_url,
-            host=options.host,
-            port=options.bridge_port,
-            model_load_s=times.model_load_s,
-            warmup_s=times.warmup_s,
-            variables=told,
-        )
-    )
+    return LiveKitServer(LiveKitServerOptions(program=program, home=home, ports=LiveKitPorts.usual_or_free()))

@@ -55,15 +55,6 @@ class Ports:
             check_port_free(host, port, name=name)
 
 
-def is_port_free(host: str, port: int) -> bool:
-    """Whether one could listen there just now."""
-    try:
-        check_port_free(host, port, name="TCP")
-    except LaunchError:
-        return False
-    return True
-
-
 def check_port_free(host: str, port: int, *, name: str) -> None:
     """
     Raises:

@@ -110,7 +110,13 @@ class Streams:
     start_lead_frames: int = 1
     """Frames held back before the first chunk when tokens come slowly."""
     crowded_lead_frames: int = 4
-    """The same when they come hardly faster than they are played, and more than a fifth of the streams are live."""
+    """The same when they come hardly faster than they are played and many streams are live
+    (`orpheus_core.schedule.lead_in_crowd`)."""
+
+    @property
+    def rated(self) -> int:
+        """Live streams of all instances together; several, which are not filled evenly, admit a quarter more."""
+        return self.max_streams if self.bls_instances == 1 else int(self.max_streams * self.bls_instances / 1.25)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, home: Home) -> int:
         first = _speak(server, profile, options, out)
         if has_bridge:
             times = StartTimes(model_load_s=model_load_s, warmup_s=first.wall_s)
-            with beside(server, options, home, times) as bridge:
+            with beside(server, options, home, times, max_streams=profile.streams.rated) as bridge:
                 _serve(server, bridge)
         elif not options.once:
             _serve(server)

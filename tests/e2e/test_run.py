@@ -81,10 +81,15 @@ def started(home: Home, variables: dict[str, str], *arguments: str, until: str) 
     ) as launcher:
         assert launcher.stdout is not None
         started_s = time.monotonic()
+        told = ""
         for line in launcher.stdout:
             assert time.monotonic() - started_s < START_TIMEOUT_S
+            told += line
             if line.startswith(until):
                 break
+        else:
+            assert launcher.stderr is not None
+            pytest.fail(f"it ended before {until!r}:\n{told}{launcher.stderr.read()}")
         try:
             yield launcher
         finally:

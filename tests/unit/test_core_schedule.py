@@ -33,7 +33,7 @@ def test_a_listener_with_60_ms_of_buffer_never_runs_dry(
     assert VirtualStream(arrivals_s, decoder, decode_s_per_frame).stalls == 0
 
 
-@pytest.mark.parametrize(("rate", "frames"), [(2.6, 3), (1.52, 4)])
+@pytest.mark.parametrize(("rate", "frames"), [(2.6, 3), (1.52, 3), (1.4, 4)])
 def test_the_first_chunk_comes_as_soon_as_it_can(rate: float, frames: int) -> None:
     assert VirtualStream(steady(rate, TEN_SECONDS)).takes[0] == frames
 

@@ -22,8 +22,9 @@ DECODE_SAFETY = 2.0
 DECODE_SHARE = 0.7
 """A decoder that needs more than this of the time that its audio plays cannot keep up with one stream."""
 
-START_LEAD_BELOW_RATE = 2.0
-"""Times real time. With SNAC the first chunk is 1387 samples; slower tokens bring the second one too late for it."""
+START_LEAD_BELOW_RATE = 1.45
+"""Times real time. With SNAC the first chunk is 1387 samples, 58 ms; a frame takes as long at 1.48 times. A little less
+is within the buffer of any listener, slower tokens bring the second chunk too late."""
 
 START_LEAD_BELOW_RATE_SHORT_REACH = 1.1
 """The same for a codec whose reach is within one frame: its first chunk lasts a whole frame."""
