@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from launcher.livekit import LiveKitServer
 from models.room_bench import room_options
-from models.room_listener import listening, tone
+from models.room_listener import Stretch, listening, tone
 from orpheus_bridge.fake_engine import FakeEngine
-from orpheus_client import FakeSpeech
+from orpheus_client import FakeSpeech, SpeechOptions, SpeechStream
 from orpheus_core.pcm import Pcm
 from unit.bridge_app import Bridge, client, running, until
 
@@ -19,11 +20,20 @@ pytestmark = pytest.mark.livekit
 PATH = "/api/tts/synthesize"
 LOW_HZ, HIGH_HZ = 400.0, 700.0
 SPOKEN_S = 1.0
+TONES_HZ = {"tara": LOW_HZ, "leo": HIGH_HZ}
+NO_OPTIONS = SpeechOptions()
 
 
 def speech(hz: float, seconds: float = SPOKEN_S, *, delay_s: float = 0.0) -> FakeSpeech:
     samples: Pcm = np.append(tone(hz, seconds), np.zeros(2400, np.int16))
     return FakeSpeech(chunks=tuple(np.array_split(samples, 12)), delay_s=delay_s)
+
+
+class ToneByVoice(FakeEngine):
+    """Each voice is a tone."""
+
+    def speak_long(self, text: str, options: SpeechOptions = NO_OPTIONS, **_how: Any) -> SpeechStream:
+        return FakeEngine(speech(TONES_HZ[str(options.voice)])).speak_long(text, options)
 
 
 @pytest.fixture
@@ -66,3 +76,25 @@ async def test_two_requests_are_heard_in_turn_and_a_caller_that_goes_is_not(
     assert high.seconds == pytest.approx(SPOKEN_S, abs=0.1)
     # It was twenty seconds long; whatever still comes is silence.
     assert not len(later) or np.abs(later).max() < 100
+
+
+async def test_voices_in_turn_in_one_room_and_at_once_in_two_never_mix(
+    livekit_server: LiveKitServer, room: str
+) -> None:
+    rooms = {f"{room}-a": ("tara", "leo", "tara"), f"{room}-b": ("leo", "tara", "leo")}
+
+    async def converse(spoken: Bridge, name: str, voices: tuple[str, ...]) -> list[Stretch]:
+        async with listening(livekit_server.variables, name) as listener, client(spoken) as http:
+            for number, voice in enumerate(voices, start=1):
+                wish = {"text": "Hello there.", "room_name": name, "voice_id": voice}
+                answer = await http.post(PATH, json=wish)
+                assert (answer.status_code, answer.json()["status"]) == (200, "success"), answer.text
+                await listener.until_recorded(number * SPOKEN_S - 0.1)
+                await asyncio.sleep(0.4)
+            return listener.heard()
+
+    with running(Bridge(engine=ToneByVoice(), livekit=room_options(livekit_server))) as spoken:
+        heard = await asyncio.gather(*(converse(spoken, name, voices) for name, voices in rooms.items()))
+    for stretches, voices in zip(heard, rooms.values(), strict=True):
+        assert [stretch.hz for stretch in stretches] == pytest.approx([TONES_HZ[voice] for voice in voices], abs=3)
+        assert [stretch.seconds for stretch in stretches] == pytest.approx([SPOKEN_S] * 3, abs=0.1)

@@ -13,7 +13,7 @@ from orpheus_bridge import documents
 from orpheus_bridge.__main__ import app
 from orpheus_bridge.keys import hash_of
 from orpheus_bridge.rooms.options import LiveKitOptions
-from orpheus_bridge.settings import MASKED, Settings, SettingsError, variables
+from orpheus_bridge.settings import MASKED, WITHOUT_EFFECT, Settings, SettingsError, variables
 from orpheus_bridge.telemetry import log
 from orpheus_bridge.voices.options import DatabaseOptions, EmbeddedOptions
 
@@ -171,6 +171,18 @@ def test_events_are_json_without_pii(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (event["event"], event["level"], event["characters"]) == ("speech_ended", "info", 12)
     assert "pii_text" not in event
     assert event["timestamp"].endswith("Z")
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_a_setting_without_effect_is_told_with_what_replaces_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORPHEUS_CHUNK_SIZE", "210")
+    monkeypatch.setenv("ORPHEUS_FADE_MS", "5")
+    settings, out = Settings.read(), logged(monkeypatch)
+    settings.report()
+    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    (told,) = (event for event in events if event["event"] == "settings_without_effect")
+    assert told["level"] == "warning"
+    assert told["instead"] == {name: WITHOUT_EFFECT[name] for name in ("ORPHEUS_CHUNK_SIZE", "ORPHEUS_FADE_MS")}
 
 
 @pytest.mark.usefixtures("own_logging")
