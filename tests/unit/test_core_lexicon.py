@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orpheus_core.errors import InvalidInput
@@ -36,6 +36,7 @@ def test_an_empty_lexicon_changes_nothing(text: str) -> None:
     assert NO_LEXICON.written(text) == text
 
 
+@settings(max_examples=30)
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z]+(?:'[a-z]+)*", fullmatch=True),
