@@ -13,7 +13,7 @@ parameter `at_once` too. The prompt is never repeated. How it ended stands in `f
 | `error:INVALID_ARG`    | the request says something that cannot be                                      |
 | `error:NOT_FOUND`      | nothing of that id: never begun, fetched to its end, or forgotten              |
 | `error:ALREADY_EXISTS` | another fetch of that id still waits                                           |
-| `error:CANCELLED`      | it was cancelled, left alone for 10 s, or another one began under its id       |
+| `error:CANCELLED`      | it was cancelled, left alone for 30 s, or another one began under its id       |
 | `error:UNAVAILABLE`    | the engine is dead, full, or being unloaded                                    |
 | `error:INTERNAL`       | the engine failed at this request                                              |
 """
@@ -26,8 +26,9 @@ from typing import Protocol
 from llm_backend.deltas import Delta
 from llm_backend.errors import RequestError
 
-ABANDONED_S = 10.0
-"""Nobody has fetched for so long: the caller is gone."""
+ABANDONED_S = 30.0
+"""Nobody has fetched for so long: the caller is gone. Longer than one decode may take (`decode_timeout_s`), in which a
+stream does not fetch."""
 
 MAX_KEPT = 1024
 """Ended answers that were not fetched to their end; beyond it the oldest are dropped. `Streams` bounds live ones."""
