@@ -90,7 +90,7 @@ def main() -> int:
     )
     bench = Bench(streams=limits, decoder_frame_ms=arguments.decoder_frame_ms, cancel_poll_s=0.0)
     with (
-        tempfile.TemporaryDirectory(prefix="bench-streams-") as folder,
+        tempfile.TemporaryDirectory(prefix="bench-glue-") as folder,
         serve(bench, environment, Path(folder)) as server,
     ):
         results = asyncio.run(_measure_all(server, _loads(arguments)))

@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     allow_open: bool = Field(False, alias="ORPHEUS_ALLOW_OPEN")
     """Without any key, let everybody in beyond loopback too."""
     max_streams: Count = Field(64, alias="ORPHEUS_MAX_STREAMS")
-    """Speeches at once; no more than Triton is rated for."""
+    """Speeches at once; no more than Triton is rated for, which `scripts/run` tells unless this is set."""
     max_queued: int = Field(32, alias="ORPHEUS_MAX_QUEUED", ge=0, le=100_000)
     """Speeches that wait for one of these; beyond it requests get 429 at once."""
     queue_wait_s: Seconds = Field(2.0, alias="ORPHEUS_QUEUE_WAIT_S")

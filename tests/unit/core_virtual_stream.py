@@ -61,6 +61,8 @@ class VirtualStream:
     late: Tally = field(default_factory=Tally)
     """What was decoded once the first second had been sent."""
     looks: int = 0
+    started_s: float = 0.0
+    """When the first chunk was sent."""
     asked: int = 0
     """Times that the language model was asked for frames."""
 
@@ -121,7 +123,7 @@ class VirtualStream:
 
     def _hear(self, samples: int) -> None:
         if self._sent_samples == 0:
-            self._play_start_s = self._now_s
+            self._play_start_s = self.started_s = self._now_s
         dry_s = self._play_start_s + self._sent_samples / SAMPLE_RATE_HZ
         self.stalls += self._now_s > dry_s + LISTENER_BUFFER_S
         self._schedule.sent(samples, self._now_s)

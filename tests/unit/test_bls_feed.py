@@ -69,7 +69,7 @@ def test_an_end_without_a_reason_is_the_language_model_breaking_off() -> None:
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=12), st.booleans())
 def test_frames_come_once_however_they_were_piled(sizes: list[int], at_once: bool) -> None:
     child, frames = ScriptedChild(), frames_of(sum(sizes))
-    feed = Feed(request("a sentence whose budget holds all of this, and some more beside it"), child)
+    feed = Feed(request("a sentence whose budget holds all of this, and some more beside it"), child, stop=child.cancel)
     at, taken = 0, []
     for size in sizes:
         child.frames(frames[at : at + size])
@@ -84,7 +84,7 @@ def test_frames_come_once_however_they_were_piled(sizes: list[int], at_once: boo
 
 def test_only_a_language_model_that_is_asked_can_be_late() -> None:
     clock, child = Clock(), ScriptedChild()
-    feed = Feed(request(), child, clock=clock)
+    feed = Feed(request(), child, stop=child.cancel, clock=clock)
     assert feed.waited_since_s is None
     feed.excuse(3.0)
     assert feed.waited_since_s is None
@@ -101,4 +101,4 @@ def test_a_reason_that_is_none_of_its_own_is_the_language_model_breaking_off() -
     child = ScriptedChild()
     child.text("", "abort")
     with pytest.raises(EngineUnavailable, match="broke off"):
-        Feed(request(), child).take(at_once=False)
+        Feed(request(), child, stop=child.cancel).take(at_once=False)

@@ -201,13 +201,48 @@ def test_time_that_decodes_take_is_not_the_language_models() -> None:
 
 def test_a_language_model_is_left_alone_while_the_listener_has_enough() -> None:
     rig = Rig()
-    rig.child.frames(frames_of(40))
+    rig.child.frames(frames_of(20))
     wait_until(lambda: bool(rig.wire.sent))
-    time.sleep(1.2)
-    assert rig.child.asked <= 6
+    for number in range(20, 60):
+        rig.child.frames(frames_of(1, first=number))
+        time.sleep(0.02)
+    assert rig.child.asked <= 8
     rig.child.text("", "stop")
     assert rig.wire.end().reason == "stop"
-    np.testing.assert_array_equal(rig.wire.samples(), to_pcm(audio_of(frames_of(40))))
+    np.testing.assert_array_equal(rig.wire.samples(), to_pcm(audio_of(frames_of(60))))
+
+
+def test_a_language_model_is_asked_between_long_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orpheus_bls.speaker.STALE_S", 0.1)
+    asked_before: list[int] = []
+
+    def slowly(window: Window) -> npt.NDArray[np.float32]:
+        asked_before.append(rig.child.asked)
+        time.sleep(0.15)
+        return decode(window)
+
+    rig = Rig(slowly)
+    # More than two of the largest windows hold.
+    rig.child.frames(frames_of(request(TEXT).generation.max_frames - 1))
+    wait_until(lambda: len(asked_before) >= 2)
+    rig.child.text("", "stop")
+    assert rig.wire.end().reason == "stop"
+    assert asked_before[1] > asked_before[0]
+
+
+def test_a_loop_is_told_to_the_language_model_before_what_is_left_is_decoded() -> None:
+    free = threading.Event()
+
+    def waiting(window: Window) -> npt.NDArray[np.float32]:
+        free.wait(WAIT_S)
+        return decode(window)
+
+    rig = Rig(waiting)
+    rig.child.frames(np.repeat(frames_of(1), CHECKPOINT.loop.min_span_frames + 20, axis=0))
+    assert rig.child.cancelled.wait(WAIT_S)
+    assert not rig.wire.sent
+    free.set()
+    assert rig.wire.end().reason == "loop"
 
 
 def test_a_caller_that_has_gone_ends_the_stream_and_the_call() -> None:

@@ -166,6 +166,19 @@ def test_a_running_call_is_cancelled_at_once(triton: Triton, child: Any) -> None
         child.fetch(at_once=False)
 
 
+@followed
+def test_a_model_that_hears_no_cancel_keeps_nobody_waiting(triton: Triton, child: Any) -> None:
+    responses = Responses().put(written("a"))
+    triton.answer = lambda _call: responses
+    assert child.fetch(at_once=False).text == "a"
+    responses.cancel = lambda: None  # type: ignore[method-assign]
+    child.cancel()
+    with pytest.raises(EngineUnavailable, match="told to stop"):
+        child.fetch(at_once=False)
+    responses.put(None)
+    wait_until_ended(child)
+
+
 @fetched
 def test_what_is_fetched_at_once_says_so_and_a_cancel_is_a_call(triton: Triton, child: Any) -> None:
     triton.answer = in_pieces(written("a"), written(""))

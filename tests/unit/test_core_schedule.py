@@ -55,8 +55,24 @@ def test_the_lead_in_a_crowd_grows_with_it() -> None:
     assert lead_in_crowd(0, 500) == 0
 
 
+@pytest.mark.parametrize("rate", [2.6, 5.0])
+@pytest.mark.parametrize("first_gap_s", [0.07, 0.09, 0.12])
+def test_one_slow_gap_in_a_crowd_does_not_put_off_fast_speech(rate: float, first_gap_s: float) -> None:
+    arrivals_s = [0.1, *(0.1 + first_gap_s + at_s for at_s in steady(rate, TEN_SECONDS))]
+    alone, crowded = (VirtualStream(arrivals_s, crowded_lead_frames=lead_frames) for lead_frames in (0, 6))
+    assert crowded.started_s - alone.started_s <= 2.1 / (rate * FRAMES_PER_SECOND)
+
+
+def test_frames_that_wait_are_not_looked_after_all_the_time() -> None:
+    """A language model that pauses while there is something to send, and a decoder that is dear."""
+    paused_s = [at_s + 2.0 * (index >= 40) for index, at_s in enumerate(steady(20.0, 80))]
+    assert VirtualStream(paused_s, decode_s_per_frame=0.006).asked <= 60
+    bursts_s = [4 * (index // 4) / (1.01 * FRAMES_PER_SECOND) for index in range(100)]
+    assert VirtualStream(bursts_s, decode_s_per_frame=0.014).asked <= 70
+
+
 @pytest.mark.parametrize(
-    ("rate", "lead_frames", "chunks", "asked"), [(1.01, 4, 38, 42), (1.01, 6, 24, 28), (2.6, 0, 8, 14)]
+    ("rate", "lead_frames", "chunks", "asked"), [(1.01, 4, 38, 46), (1.01, 6, 24, 34), (2.6, 0, 8, 14)]
 )
 def test_the_language_model_is_hardly_asked_more_often_than_there_are_chunks(
     rate: float, lead_frames: int, chunks: int, asked: int

@@ -18,7 +18,8 @@ _AWAY = (
     OSError,  # TimeoutError too
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    # What asyncpg raises on a connection that the server has ended, until the end itself has arrived.
+    # What asyncpg raises on a connection that the server has ended, until the end itself has arrived; and on one whose
+    # tables were altered behind it. A new connection mends both.
     asyncpg.InternalClientError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,

@@ -52,9 +52,21 @@ class Completion:
 
 
 class Feed:
-    """Text to frames, up to the end of the speech, its budget, or a loop. For the thread of its stream."""
+    """Text to frames, up to the end of the speech, its budget, or a loop. For the thread of its stream.
 
-    def __init__(self, request: SpeechRequest, child: Child, *, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        stop: asks for the call to be cancelled, when it loops; returns at once.
+    """
+
+    def __init__(
+        self,
+        request: SpeechRequest,
+        child: Child,
+        *,
+        stop: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stop = stop
         self._max_frames = request.generation.max_frames
         self._child = child
         self._clock = clock
@@ -93,6 +105,7 @@ class Feed:
         if looped is not None:
             frames = frames[: looped + 1]
             self._complete("loop")
+            self._stop()
         self._frames += len(frames)
         return frames
 

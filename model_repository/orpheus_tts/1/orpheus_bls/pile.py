@@ -25,9 +25,9 @@ class Pile:
             self._changed.notify()
 
     def end(self, error: SpeechError | None = None) -> None:
-        """Nothing more will come: the call has ended, or failed."""
+        """Nothing more will come: the call has ended, or failed; the first end counts."""
         with self._changed:
-            self._error = error
+            self._error = self._error if self._has_ended else error
             self._has_ended = True
             self._changed.notify()
 

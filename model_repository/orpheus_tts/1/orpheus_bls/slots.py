@@ -79,7 +79,7 @@ class Slot:
     """One stream's place.
 
     Args:
-        live: streams that speak when it is taken, this one included.
+        live: streams that speak when it is taken, this one included unless it is a probe's.
     """
 
     def __init__(self, slots: Slots, *, probe: bool, live: int) -> None:

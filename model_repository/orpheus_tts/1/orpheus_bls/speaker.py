@@ -19,10 +19,15 @@ from orpheus_core.tokens import Frames
 from orpheus_core.window import DecodeWindow, ExactWindow, Window, no_frames
 
 READY_S = 0.002
-"""How long before they are needed frames are asked for: about what an answer takes, a part of the schedule's margin."""
+"""How long before they are needed frames are asked for, until it is known what an answer takes."""
+
+MOST_READY_S = 0.050
 
 LONGEST_REST_S = 0.5
 """Between two looks at the language model: the end of a speech, and a loop, are noticed within it."""
+
+STALE_S = 1.0
+"""After a window the language model is asked again if it was not for so long: it must not think that nobody listens."""
 
 
 class Speaker:
@@ -59,6 +64,8 @@ class Speaker:
         self._trim = SilenceTrim(enabled=request.trim_silence)
         self._pending = no_frames()
         self._frames = 0
+        self._ready_s = READY_S
+        self._asked_s = started_s
         self._first_audio_ms: float | None = None
         self._first_audible_ms: float | None = None
         self.decode_started_s: float | None = None
@@ -73,28 +80,42 @@ class Speaker:
         decision = WAIT_FOR_FRAMES
         while not self._outlet.ended:
             self._listen(decision)
+            decision = self._speak_while_due()
             if self._feed.completion:
                 self._finish(self._feed.completion)
                 return
-            decision = self._speak_while_due()
 
     def _listen(self, decision: Decision) -> None:
         """Waits as long as the schedule can, and takes the frames that came meanwhile."""
-        if decision.is_timed and decision.rest_s <= 2 * READY_S:
+        if decision.is_timed and decision.rest_s <= 2 * self._ready_s:
             # Too short to ask for more before it.
             time.sleep(decision.rest_s)
             return
-        if (rest_s := decision.rest_s - READY_S) > 0.0:
+        if (rest_s := decision.rest_s - self._ready_s) > 0.0:
             time.sleep(min(rest_s, LONGEST_REST_S))
-        frames = self._feed.take(at_once=decision.is_timed)
-        self._schedule.received(len(frames), self._clock())
+        if not self._outlet.ended:
+            self._ask(at_once=decision.is_timed)
+
+    def _ask(self, *, at_once: bool) -> None:
+        asked_s = self._clock()
+        frames = self._feed.take(at_once=at_once)
+        self._asked_s = self._clock()
+        if at_once:
+            self._ready_s += 0.3 * (min(self._asked_s - asked_s, MOST_READY_S) - self._ready_s)
+        self._schedule.received(len(frames), self._asked_s)
         self._frames += len(frames)
         self._pending = np.concatenate((self._pending, frames))
 
     def _speak_while_due(self) -> Decision:
-        """What the schedule waits for then."""
-        while (decision := self._schedule.decide(self._clock())).take_frames and not self._outlet.ended:
+        """What the schedule waits for then; nothing is due of a speech that is complete."""
+        decision = WAIT_FOR_FRAMES
+        while not (self._feed.completion or self._outlet.ended):
+            decision = self._schedule.decide(self._clock())
+            if not decision.take_frames:
+                break
             self._send(self._trim.push(self._window.push(self._taken(decision.take_frames))))
+            if self._clock() - self._asked_s > STALE_S:
+                self._ask(at_once=True)
         return decision
 
     def _finish(self, completion: Completion) -> None:

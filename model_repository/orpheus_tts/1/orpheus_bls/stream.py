@@ -45,12 +45,13 @@ class Stream:
         self._deadlines: Deadlines = settings.deadlines
         self._started_s = time.monotonic()
         self._child = models.speak(request, slot)
-        self._feed = Feed(request, self._child)
+        self._feed = Feed(request, self._child, stop=self._stop_child)
         self._speaker = Speaker(
             request, self._feed, outlet, models.decoder(request, slot),
             start_lead_frames=settings.start_lead_frames,
             crowded_lead_frames=lead_in_crowd(settings.crowded_lead_frames, slot.live), started_s=self._started_s,
         )  # fmt: skip
+        self._child_stopped = False
         self._cancel = cancel
         self._on_end = on_end
         outlet.on_end = self._ended
@@ -101,7 +102,11 @@ class Stream:
             self._models.log(f"stream failed: {type(error).__name__}")
             self._outlet.fail(InternalFault("the speech failed inside the server"))
 
-    def _ended(self, end: End) -> None:
-        if not self._child.ended:
+    def _stop_child(self) -> None:
+        if not (self._child_stopped or self._child.ended):
+            self._child_stopped = True
             self._cancel(self._child)
+
+    def _ended(self, end: End) -> None:
+        self._stop_child()
         self._on_end(end)

@@ -135,6 +135,8 @@ class StreamedCall(LanguageModel):
     def cancel(self) -> None:
         """Stops it; before the first response the following thread does, when that has come."""
         self._cancelled = True
+        # Whoever waits need not wait for a model that does not hear it.
+        self._pile.end(EngineUnavailable(f"{self._model} was told to stop"))
         if not self.ended and self._responses is not None:
             self._responses.cancel()
 

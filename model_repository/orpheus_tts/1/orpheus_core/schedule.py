@@ -45,7 +45,7 @@ MIN_WAIT_S = 0.001
 """A shorter wait is not worth it: what is left of it shrinks with every look."""
 
 MIN_REST_S = 0.010
-"""Between two looks at what has come, while there is something to send."""
+"""Between two looks at what has come, while there is something to send; half of a frame's time if that is more."""
 
 STALL_S = 0.060
 """A chunk that comes later than this is heard as a stall; a listener's own buffer covers less."""
@@ -133,15 +133,15 @@ class ChunkSchedule:
         """What to do now; frames that it says to take count as taken."""
         pending_frames = self._received_frames - self._taken_frames
         if self._taken_frames == 0 and pending_frames < max(1, self._start_frames()):
-            return Decision(0, math.inf, rest_s=self._start_rest_s(self._start_frames() - pending_frames, now_s))
+            return WAIT_FOR_FRAMES
         spare_s = self._spare_s(pending_frames, now_s)
         if pending_frames == 0:
             return Decision(0, math.inf, rest_s=max(0.0, self._rest_s(0, now_s)))
         if pending_frames < self._least_frames(now_s):
             return WAIT_FOR_FRAMES
         if pending_frames < self.max_take_frames and spare_s > max(MIN_WAIT_S, self._next_arrival_s(now_s)):
-            rest_s = max(self._rest_s(pending_frames, now_s), self._next_arrival_s(now_s), MIN_REST_S)
-            return Decision(0, spare_s, rest_s=min(rest_s, spare_s))
+            soonest_s = max(self._next_arrival_s(now_s), self._frame_s() / 2, MIN_REST_S)
+            return Decision(0, spare_s, rest_s=min(max(self._rest_s(pending_frames, now_s), soonest_s), spare_s))
         take_frames = self._take(pending_frames, now_s)
         self._taken_frames += take_frames
         return Decision(take_frames)
@@ -161,8 +161,12 @@ class ChunkSchedule:
     def _next_arrival_s(self, now_s: float) -> float:
         """Seconds until a frame is expected; below 0 when it is late, 0 if unknown. How many came at once only says how
         seldom they were asked for."""
+        return self._arrivals[-1][0] + frame_s - now_s if (frame_s := self._frame_s()) else 0.0
+
+    def _frame_s(self) -> float:
+        """Seconds from one frame to the next, on average; 0 if unknown."""
         _, frames, took_s = self._measured()
-        return self._arrivals[-1][0] + took_s / frames - now_s if frames else 0.0
+        return took_s / frames if frames else 0.0
 
     def _start_frames(self) -> int:
         rate = self.rate()
@@ -184,14 +188,6 @@ class ChunkSchedule:
     def _decode_s(self, frames: int) -> float:
         """What the window with so many new frames is likely to take."""
         return self._decode_s_per_frame * self._bucket(frames)
-
-    def _start_rest_s(self, missing_frames: int, now_s: float) -> float:
-        """Until all but one of so many frames are expected, when a lead is gathered. Two are awaited one by one: if the
-        language model speeds up, one of them is not needed."""
-        _, frames, took_s = self._measured()
-        if missing_frames <= 2 or not frames:
-            return 0.0
-        return max(0.0, self._next_arrival_s(now_s) + (missing_frames - 2) * took_s / frames)
 
     def _rest_s(self, pending_frames: int, now_s: float) -> float:
         """As `_spare_s`, for the frames that will have come by then as well."""
