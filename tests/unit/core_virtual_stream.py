@@ -9,7 +9,7 @@ import numpy.typing as npt
 from orpheus_bls.speaker import LONGEST_REST_S, READY_S
 from orpheus_core.checkpoint import Decoder
 from orpheus_core.layout import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, TOKENS_PER_FRAME
-from orpheus_core.schedule import ChunkSchedule, Decision
+from orpheus_core.schedule import CROWDED_STREAMS, ChunkSchedule, Decision
 from orpheus_core.tokens import Frames
 from orpheus_core.window import ExactWindow, Window
 
@@ -54,6 +54,7 @@ class VirtualStream:
     decode_s_per_frame: float = 0.0005
     start_lead_frames: int = 1
     crowded_lead_frames: int = 0
+    live_streams: int = CROWDED_STREAMS + 1
     takes: list[int] = field(default_factory=list)
     """New frames of each chunk."""
     stalls: int = 0
@@ -71,7 +72,10 @@ class VirtualStream:
         self._arrived = self._taken = self._sent_samples = 0
         self._play_start_s = 0.0
         self._schedule = ChunkSchedule(
-            self.decoder, start_lead_frames=self.start_lead_frames, crowded_lead_frames=self.crowded_lead_frames
+            self.decoder,
+            start_lead_frames=self.start_lead_frames,
+            crowded_lead_frames=self.crowded_lead_frames,
+            live_streams=self.live_streams,
         )
         self._window = ExactWindow(self._decode, self.decoder)
         while self._taken < len(self.arrivals_s):

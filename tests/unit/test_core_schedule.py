@@ -50,6 +50,12 @@ def test_a_crowded_server_waits_for_a_lead_that_it_can_cut_its_chunks_from() -> 
         assert VirtualStream(other, crowded_lead_frames=4).takes == VirtualStream(other).takes
 
 
+@pytest.mark.parametrize(("live_streams", "frames"), [(1, 3), (32, 3), (33, 4), (500, 4)])
+def test_among_many_a_frame_is_held_back_at_higher_rates_too(live_streams: int, frames: int) -> None:
+    assert VirtualStream(steady(1.52, TEN_SECONDS), live_streams=live_streams).takes[0] == frames
+    assert VirtualStream(steady(2.6, TEN_SECONDS), live_streams=live_streams).takes[0] == 3
+
+
 def test_the_lead_in_a_crowd_grows_with_it() -> None:
     assert [lead_in_crowd(4, live) for live in (1, 8, 9, 32, 33, 500)] == [0, 0, 4, 4, 6, 6]
     assert lead_in_crowd(0, 500) == 0

@@ -48,6 +48,7 @@ class Speaker:
         *,
         start_lead_frames: int,
         crowded_lead_frames: int = 0,
+        live_streams: int = 1,
         started_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,7 +59,10 @@ class Speaker:
         self._clock = clock
         self._started_s = started_s
         self._schedule = ChunkSchedule(
-            decoder, start_lead_frames=start_lead_frames, crowded_lead_frames=crowded_lead_frames
+            decoder,
+            start_lead_frames=start_lead_frames,
+            crowded_lead_frames=crowded_lead_frames,
+            live_streams=live_streams,
         )
         self._window = ExactWindow(self._timed_decode, decoder)
         self._trim = SilenceTrim(enabled=request.trim_silence)

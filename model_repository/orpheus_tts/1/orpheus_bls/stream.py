@@ -12,7 +12,6 @@ from orpheus_bls.slots import Slot
 from orpheus_bls.speaker import Speaker
 from orpheus_core.errors import Cancelled, EngineUnavailable, InternalFault, SpeechError
 from orpheus_core.request import SpeechRequest
-from orpheus_core.schedule import lead_in_crowd
 from orpheus_core.window import DecodeWindow
 
 
@@ -49,7 +48,7 @@ class Stream:
         self._speaker = Speaker(
             request, self._feed, outlet, models.decoder(request, slot),
             start_lead_frames=settings.start_lead_frames,
-            crowded_lead_frames=lead_in_crowd(settings.crowded_lead_frames, slot.live), started_s=self._started_s,
+            crowded_lead_frames=settings.crowded_lead_frames, live_streams=slot.live, started_s=self._started_s,
         )  # fmt: skip
         self._child_stopped = False
         self._cancel = cancel

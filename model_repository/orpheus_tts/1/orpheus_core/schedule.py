@@ -26,6 +26,9 @@ START_LEAD_BELOW_RATE = 1.45
 """Times real time. With SNAC the first chunk is 1387 samples, 58 ms; a frame takes as long at 1.48 times. A little less
 is within the buffer of any listener, slower tokens bring the second chunk too late."""
 
+START_LEAD_BELOW_RATE_PACKED = 2.0
+"""The same among more than `PACKED_STREAMS`, where chunks come less evenly."""
+
 START_LEAD_BELOW_RATE_SHORT_REACH = 1.1
 """The same for a codec whose reach is within one frame: its first chunk lasts a whole frame."""
 
@@ -45,7 +48,7 @@ MIN_WAIT_S = 0.001
 """A shorter wait is not worth it: what is left of it shrinks with every look."""
 
 MIN_REST_S = 0.010
-"""Between two looks at what has come, while there is something to send; half of a frame's time if that is more."""
+"""Between two looks at what has come, while there is something to send; half of a frame's time where one is late."""
 
 STALL_S = 0.060
 """A chunk that comes later than this is heard as a stall; a listener's own buffer covers less."""
@@ -87,10 +90,13 @@ class ChunkSchedule:
 
     Args:
         start_lead_frames: held back before the first chunk when tokens come slowly.
-        crowded_lead_frames: the same when they come within `CROWDED_RATES`, if that is to be more.
+        crowded_lead_frames: the same in a crowd when they come within `CROWDED_RATES`, if that is to be more.
+        live_streams: how many speak when this one begins.
     """
 
-    def __init__(self, decoder: Decoder, *, start_lead_frames: int = 1, crowded_lead_frames: int = 0) -> None:
+    def __init__(
+        self, decoder: Decoder, *, start_lead_frames: int = 1, crowded_lead_frames: int = 0, live_streams: int = 1
+    ) -> None:
         self._buckets = decoder.bucket_frames
         self._context_frames = context_frames(decoder)
         self.max_take_frames = self._buckets[-1] - self._context_frames
@@ -99,9 +105,10 @@ class ChunkSchedule:
         self._bucket_of = [next(bucket for bucket in self._buckets if bucket >= length) for length in lengths]
         self._first_exact_frames = decoder.receptive_field_samples // SAMPLES_PER_FRAME + 1
         short_reach = decoder.receptive_field_samples <= SAMPLES_PER_FRAME
-        self._lead_below_rate = START_LEAD_BELOW_RATE_SHORT_REACH if short_reach else START_LEAD_BELOW_RATE
+        usual = START_LEAD_BELOW_RATE if live_streams <= PACKED_STREAMS else START_LEAD_BELOW_RATE_PACKED
+        self._lead_below_rate = START_LEAD_BELOW_RATE_SHORT_REACH if short_reach else usual
         self._start_lead_frames = start_lead_frames
-        self._crowded_lead_frames = crowded_lead_frames
+        self._crowded_lead_frames = lead_in_crowd(crowded_lead_frames, live_streams)
         self._arrivals: deque[tuple[float, int]] = deque(maxlen=RATE_WINDOW_ARRIVALS)
         self._received_frames = self._taken_frames = self._sent_samples = 0
         self._play_start_s: float | None = None
@@ -140,7 +147,9 @@ class ChunkSchedule:
         if pending_frames < self._least_frames(now_s):
             return WAIT_FOR_FRAMES
         if pending_frames < self.max_take_frames and spare_s > max(MIN_WAIT_S, self._next_arrival_s(now_s)):
-            soonest_s = max(self._next_arrival_s(now_s), self._frame_s() / 2, MIN_REST_S)
+            next_s = self._next_arrival_s(now_s)
+            # A frame that is late may be long in coming.
+            soonest_s = max(MIN_REST_S, next_s if next_s > 0.0 else self._frame_s() / 2)
             return Decision(0, spare_s, rest_s=min(max(self._rest_s(pending_frames, now_s), soonest_s), spare_s))
         take_frames = self._take(pending_frames, now_s)
         self._taken_frames += take_frames
