@@ -22,6 +22,7 @@ READY_S = 0.002
 """How long before they are needed frames are asked for, until it is known what an answer takes."""
 
 MOST_READY_S = 0.050
+"""An answer that takes longer means an overloaded server: to ask even sooner brings smaller chunks and more calls."""
 
 LONGEST_REST_S = 0.5
 """Between two looks at the language model: the end of a speech, and a loop, are noticed within it."""

@@ -139,13 +139,13 @@ class ChunkSchedule:
     def decide(self, now_s: float) -> Decision:
         """What to do now; frames that it says to take count as taken."""
         pending_frames = self._received_frames - self._taken_frames
-        if self._taken_frames == 0 and pending_frames < max(1, self._start_frames()):
+        if self._taken_frames == 0 and pending_frames < self._start_frames():
             return WAIT_FOR_FRAMES
-        spare_s = self._spare_s(pending_frames, now_s)
         if pending_frames == 0:
             return Decision(0, math.inf, rest_s=max(0.0, self._rest_s(0, now_s)))
         if pending_frames < self._least_frames(now_s):
             return WAIT_FOR_FRAMES
+        spare_s = self._spare_s(pending_frames, now_s)
         if pending_frames < self.max_take_frames and spare_s > max(MIN_WAIT_S, self._next_arrival_s(now_s)):
             next_s = self._next_arrival_s(now_s)
             # A frame that is late may be long in coming.
